@@ -1,0 +1,379 @@
+// Package api holds the wire types of Oddish's HTTP API: what clients, workers and
+// the server say to each other. It is public and imports nothing of ours.
+//
+// Paths and JSON of the client half keep those of the Python system of the same
+// name, so that its client works. Times are RFC 3339 in UTC; absent numbers are null, never 0.
+package api
+
+import "time"
+
+// Priority orders trials within a queue key: high always goes first.
+type Priority string
+
+// Priorities.
+const (
+	PriorityHigh Priority = "high"
+	PriorityLow  Priority = "low"
+)
+
+// Status is the state of a trial and of its job.
+type Status string
+
+// Trial states. Success means that the trial ran to its end, whatever the reward.
+const (
+	StatusQueued    Status = "queued"
+	StatusRunning   Status = "running"
+	StatusRetrying  Status = "retrying" // waiting for its next attempt
+	StatusSuccess   Status = "success"
+	StatusFailed    Status = "failed"
+	StatusCancelled Status = "cancelled"
+)
+
+// Terminal reports whether the status is final.
+func (s Status) Terminal() bool {
+	return s == StatusSuccess || s == StatusFailed || s == StatusCancelled
+}
+
+// TaskStatus is the state of a task: of all its trials taken together.
+type TaskStatus string
+
+// Task states.
+const (
+	TaskPending   TaskStatus = "pending"   // no trial has started
+	TaskRunning   TaskStatus = "running"   // some trial is not terminal
+	TaskCompleted TaskStatus = "completed" // every trial is terminal
+	TaskFailed    TaskStatus = "failed"    // every trial is terminal and none succeeded
+)
+
+// Stage is what a running trial is doing (harbor_stage on the wire).
+type Stage string
+
+// Stages in order.
+const (
+	StageStarting     Stage = "starting"
+	StageTrialStarted Stage = "trial_started"
+	StageEnvironment  Stage = "environment_setup"
+	StageAgentRunning Stage = "agent_running"
+	StageVerification Stage = "verification"
+	StageCompleted    Stage = "completed"
+	StageCancelled    Stage = "cancelled"
+)
+
+// Health is the answer of GET /health. The server's version and process let `run` and `clean`
+// tell their own server from another program on the port.
+type Health struct {
+	Status    string    `json:"status" enum:"healthy,degraded"`
+	Database  string    `json:"database" enum:"connected,disconnected"`
+	Timestamp time.Time `json:"timestamp"`
+	Service   string    `json:"service" doc:"always oddish"`
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+}
+
+// UploadInit asks to upload a version of a task: POST /tasks/upload/init.
+type UploadInit struct {
+	Name        string  `json:"name" minLength:"1" maxLength:"200"`
+	ContentHash string  `json:"content_hash" pattern:"^[0-9a-f]{64}$" doc:"SHA-256 of the task's content"`
+	Message     *string `json:"message,omitempty"`
+}
+
+// Upload answers UploadInit and UploadComplete. With content_unchanged there is nothing to upload.
+type Upload struct {
+	TaskID             string            `json:"task_id"`
+	Name               string            `json:"name"`
+	TaskPath           *string           `json:"task_path"`
+	S3Key              string            `json:"s3_key" doc:"where the version is stored"`
+	Version            int               `json:"version"`
+	VersionID          string            `json:"version_id"`
+	ExistingTask       bool              `json:"existing_task"`
+	ContentUnchanged   bool              `json:"content_unchanged"`
+	ContentHash        string            `json:"content_hash"`
+	UploadURL          *string           `json:"upload_url"`
+	UploadMethod       *string           `json:"upload_method"`
+	UploadHeaders      map[string]string `json:"upload_headers"`
+	RequiresCompletion bool              `json:"requires_completion"`
+}
+
+// UploadComplete ends an upload: POST /tasks/upload/complete.
+type UploadComplete struct {
+	TaskID      string  `json:"task_id"`
+	Name        string  `json:"name"`
+	Version     int     `json:"version" minimum:"1"`
+	ContentHash string  `json:"content_hash"`
+	Message     *string `json:"message,omitempty"`
+}
+
+// Sweep submits trials of one task: POST /tasks/sweep.
+type Sweep struct {
+	TaskID            string            `json:"task_id"`
+	AppendToTask      bool              `json:"append_to_task,omitempty"`
+	Name              *string           `json:"name,omitempty"`
+	Configs           []SweepConfig     `json:"configs"`
+	User              string            `json:"user"`
+	Priority          Priority          `json:"priority,omitempty" enum:"high,low" default:"low"`
+	ExperimentID      *string           `json:"experiment_id,omitempty" doc:"id or name; by id, then newest by name, else created"`
+	Tags              map[string]string `json:"tags,omitempty"`
+	Environment       *string           `json:"environment,omitempty" doc:"sandbox kind; absent: chosen by the server"`
+	RunAnalysis       bool              `json:"run_analysis,omitempty"`
+	GithubUsername    *string           `json:"github_username,omitempty"`
+	PublishExperiment *bool             `json:"publish_experiment,omitempty"`
+	Harbor            *HarborConfig     `json:"harbor,omitempty"`
+	ContentHash       *string           `json:"content_hash,omitempty"`
+	MaxAttempts       *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"20"`
+	Source            *string           `json:"source,omitempty" doc:"data set that the task belongs to"`
+}
+
+// SweepConfig is one agent of a sweep.
+type SweepConfig struct {
+	Agent       string       `json:"agent"`
+	Model       *string      `json:"model,omitempty"`
+	NTrials     int          `json:"n_trials,omitempty" minimum:"1" default:"1"`
+	Environment *string      `json:"environment,omitempty"`
+	AgentConfig *AgentConfig `json:"agent_config,omitempty"`
+	// TimeoutMinutes and Concurrency of earlier clients: the first is refused with advice, the second ignored.
+	TimeoutMinutes *float64 `json:"timeout_minutes,omitempty"`
+	Concurrency    *int     `json:"concurrency,omitempty"`
+}
+
+// AgentConfig is Harbor's AgentConfig less name and model (spec of the format: section 4.2 of its documentation).
+type AgentConfig struct {
+	Env                     map[string]string `json:"env,omitempty"`
+	Kwargs                  map[string]any    `json:"kwargs,omitempty"`
+	OverrideTimeoutSec      *float64          `json:"override_timeout_sec,omitempty"`
+	OverrideSetupTimeoutSec *float64          `json:"override_setup_timeout_sec,omitempty"`
+	MaxTimeoutSec           *float64          `json:"max_timeout_sec,omitempty"`
+}
+
+// HarborConfig is the part of Harbor's JobConfig that a submission may set.
+type HarborConfig struct {
+	Environment *EnvironmentConfig `json:"environment,omitempty"`
+	Verifier    *VerifierConfig    `json:"verifier,omitempty"`
+	Artifacts   []Artifact         `json:"artifacts,omitempty"`
+
+	TimeoutMultiplier                 *float64 `json:"timeout_multiplier,omitempty"`
+	AgentTimeoutMultiplier            *float64 `json:"agent_timeout_multiplier,omitempty"`
+	VerifierTimeoutMultiplier         *float64 `json:"verifier_timeout_multiplier,omitempty"`
+	AgentSetupTimeoutMultiplier       *float64 `json:"agent_setup_timeout_multiplier,omitempty"`
+	EnvironmentBuildTimeoutMultiplier *float64 `json:"environment_build_timeout_multiplier,omitempty"`
+}
+
+// EnvironmentConfig is Harbor's run-side EnvironmentConfig, as far as it is implemented.
+type EnvironmentConfig struct {
+	ForceBuild        *bool             `json:"force_build,omitempty"`
+	OverrideCPUs      *int              `json:"override_cpus,omitempty"`
+	OverrideMemoryMB  *int              `json:"override_memory_mb,omitempty"`
+	OverrideStorageMB *int              `json:"override_storage_mb,omitempty"`
+	OverrideGPUs      *int              `json:"override_gpus,omitempty"`
+	Env               map[string]string `json:"env,omitempty"`
+	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
+}
+
+// VerifierConfig is Harbor's run-side VerifierConfig, as far as it is implemented.
+type VerifierConfig struct {
+	Disable            *bool             `json:"disable,omitempty"`
+	Env                map[string]string `json:"env,omitempty"`
+	OverrideTimeoutSec *float64          `json:"override_timeout_sec,omitempty"`
+	MaxTimeoutSec      *float64          `json:"max_timeout_sec,omitempty"`
+}
+
+// Artifact is something to fetch from the sandbox: a path, or a table with a destination.
+// On the wire a string stands for {source: string}.
+type Artifact struct {
+	Source      string   `json:"source"`
+	Destination string   `json:"destination,omitempty"`
+	Exclude     []string `json:"exclude,omitempty"`
+	Service     string   `json:"service,omitempty"`
+}
+
+// Submitted answers a Sweep.
+type Submitted struct {
+	ID             string         `json:"id"`
+	Name           string         `json:"name"`
+	Status         TaskStatus     `json:"status"`
+	Priority       Priority       `json:"priority"`
+	TrialsCount    int            `json:"trials_count" doc:"trials made by this submission"`
+	Providers      map[string]int `json:"providers"`
+	ExperimentID   string         `json:"experiment_id"`
+	ExperimentName string         `json:"experiment_name"`
+	CreatedAt      time.Time      `json:"created_at"`
+	NewTrialIDs    []string       `json:"new_trial_ids"`
+}
+
+// Task is a task with the counts of its trials, and the trials themselves where asked for.
+type Task struct {
+	ID                 string            `json:"id"`
+	Name               string            `json:"name"`
+	Status             TaskStatus        `json:"status"`
+	Priority           Priority          `json:"priority"`
+	User               string            `json:"user"`
+	GithubUsername     *string           `json:"github_username"`
+	GithubMeta         map[string]string `json:"github_meta"`
+	TaskPath           *string           `json:"task_path"`
+	ExperimentID       string            `json:"experiment_id"`
+	ExperimentName     string            `json:"experiment_name"`
+	ExperimentIsPublic bool              `json:"experiment_is_public"`
+	CurrentVersion     *int              `json:"current_version"`
+	CurrentVersionID   *string           `json:"current_version_id"`
+	Total              int               `json:"total"`
+	Completed          int               `json:"completed" doc:"trials in a final state"`
+	Failed             int               `json:"failed" doc:"trials that ended in an error"`
+	Progress           string            `json:"progress"`
+	RewardSuccess      *int              `json:"reward_success" doc:"trials with reward 1 or more"`
+	RewardSum          *float64          `json:"reward_sum"`
+	RewardTotal        *int              `json:"reward_total" doc:"trials with a reward"`
+	RunAnalysis        bool              `json:"run_analysis"`
+	VerdictStatus      *string           `json:"verdict_status"`
+	Verdict            map[string]any    `json:"verdict"`
+	VerdictError       *string           `json:"verdict_error"`
+	Trials             []Trial           `json:"trials"`
+	CreatedAt          time.Time         `json:"created_at"`
+	StartedAt          *time.Time        `json:"started_at"`
+	FinishedAt         *time.Time        `json:"finished_at"`
+}
+
+// Trial is one trial. Reward is the value under "reward", or the only one, or null.
+type Trial struct {
+	ID             string             `json:"id"`
+	Name           string             `json:"name"`
+	TaskID         string             `json:"task_id"`
+	TaskPath       *string            `json:"task_path"`
+	TaskVersion    *int               `json:"task_version"`
+	TaskVersionID  *string            `json:"task_version_id"`
+	ExperimentID   string             `json:"experiment_id"`
+	Agent          string             `json:"agent"`
+	Provider       string             `json:"provider"`
+	QueueKey       string             `json:"queue_key"`
+	Model          string             `json:"model"`
+	Environment    *string            `json:"environment"`
+	Status         Status             `json:"status"`
+	Origin         string             `json:"origin"`
+	Attempts       int                `json:"attempts"`
+	MaxAttempts    int                `json:"max_attempts"`
+	HarborStage    *Stage             `json:"harbor_stage"`
+	Reward         *float64           `json:"reward"`
+	Rewards        map[string]float64 `json:"rewards"`
+	ErrorType      *string            `json:"error_type"`
+	ErrorMessage   *string            `json:"error_message"`
+	Result         map[string]any     `json:"result"`
+	InputTokens    *int64             `json:"input_tokens"`
+	CacheTokens    *int64             `json:"cache_tokens"`
+	OutputTokens   *int64             `json:"output_tokens"`
+	CostUSD        *float64           `json:"cost_usd"`
+	CostEstimated  *bool              `json:"cost_is_estimated"`
+	PhaseTiming    map[string]Phase   `json:"phase_timing"`
+	HasTrajectory  bool               `json:"has_trajectory"`
+	AnalysisStatus *string            `json:"analysis_status"`
+	Analysis       map[string]any     `json:"analysis"`
+	AnalysisError  *string            `json:"analysis_error"`
+	QueueInfo      *QueueInfo         `json:"queue_info"`
+	RetryAt        *time.Time         `json:"retry_at" doc:"when a retrying trial may start again"`
+	CreatedAt      time.Time          `json:"created_at"`
+	StartedAt      *time.Time         `json:"started_at"`
+	FinishedAt     *time.Time         `json:"finished_at"`
+}
+
+// Phase is the time that one phase of a trial took: environment_setup, agent_setup, agent_execution, verifier.
+type Phase struct {
+	StartedAt   time.Time `json:"started_at"`
+	FinishedAt  time.Time `json:"finished_at"`
+	DurationSec float64   `json:"duration_sec"`
+}
+
+// QueueInfo says where a waiting trial stands in its queue key.
+type QueueInfo struct {
+	Position         int `json:"position" doc:"1 is next"`
+	Ahead            int `json:"ahead"`
+	QueuedCount      int `json:"queued_count"`
+	RunningCount     int `json:"running_count"`
+	ConcurrencyLimit int `json:"concurrency_limit"`
+}
+
+// Experiment is a named group of trials with their counts.
+type Experiment struct {
+	ID           string         `json:"id"`
+	Name         string         `json:"name"`
+	IsPublic     bool           `json:"is_public"`
+	TaskCount    int            `json:"task_count"`
+	Total        int            `json:"total_trials"`
+	Completed    int            `json:"completed_trials"`
+	Counts       map[Status]int `json:"counts"`
+	RewardTotal  int            `json:"reward_total" doc:"trials with a reward"`
+	RewardSum    float64        `json:"reward_sum"`
+	CreatedAt    time.Time      `json:"created_at"`
+	LastActivity time.Time      `json:"last_activity"`
+}
+
+// Cancel names tasks whose trials are to stop: POST /tasks/cancel.
+type Cancel struct {
+	TaskIDs []string `json:"task_ids"`
+}
+
+// Cancelled answers Cancel.
+type Cancelled struct {
+	Status           string   `json:"status"`
+	TaskIDs          []string `json:"task_ids"`
+	NotFoundTaskIDs  []string `json:"not_found_task_ids"`
+	TasksFound       int      `json:"tasks_found"`
+	TasksCancelled   int      `json:"tasks_cancelled"`
+	TrialsCancelled  int      `json:"trials_cancelled"`
+	ModalCallsFormer int      `json:"modal_calls_cancelled" doc:"always 0; kept for earlier clients"`
+}
+
+// Deleted answers DELETE /tasks/{id} and /experiments/{id}.
+type Deleted struct {
+	Status  string         `json:"status"`
+	Deleted map[string]any `json:"deleted"`
+}
+
+// TrialLogs is the answer of GET /trials/{id}/logs: every text log of the last attempt, each under a header line.
+type TrialLogs struct {
+	TrialID string  `json:"trial_id"`
+	Logs    string  `json:"logs"`
+	S3Key   *string `json:"s3_key"`
+}
+
+// File is one stored file of a trial.
+type File struct {
+	Path         string    `json:"path"`
+	Key          string    `json:"key"`
+	Size         int64     `json:"size"`
+	LastModified time.Time `json:"last_modified"`
+	URL          string    `json:"url"`
+}
+
+// TrialFiles is the answer of GET /trials/{id}/files.
+type TrialFiles struct {
+	TrialID   string   `json:"trial_id"`
+	Files     []File   `json:"files"`
+	Dirs      []string `json:"dirs"`
+	Prefix    string   `json:"prefix"`
+	Recursive bool     `json:"recursive"`
+	Presigned bool     `json:"presigned"`
+	ExpiresIn int      `json:"presign_expires_in"`
+}
+
+// Event is one thing that happened to a trial, as sent by GET /experiments/{id}/events (SSE;
+// the SSE id is ID, so that Last-Event-ID resumes).
+type Event struct {
+	ID           int64     `json:"id"`
+	ExperimentID string    `json:"experiment_id"`
+	TrialID      string    `json:"trial_id"`
+	Attempt      int       `json:"attempt"`
+	At           time.Time `json:"at"`
+	Kind         string    `json:"kind" enum:"queued,running,stage,retrying,finished,cancelled"`
+	Status       Status    `json:"status"`
+	Stage        Stage     `json:"stage,omitempty"`
+	Reward       *float64  `json:"reward,omitempty"`
+	ErrorType    string    `json:"error_type,omitempty"`
+}
+
+// Problem is an error answer (RFC 9457).
+type Problem struct {
+	Title  string `json:"title,omitempty"`
+	Status int    `json:"status,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	Errors []struct {
+		Message  string `json:"message,omitempty"`
+		Location string `json:"location,omitempty"`
+	} `json:"errors,omitempty"`
+}

@@ -1,0 +1,88 @@
+// Package arch holds the test that keeps imports pointing one way. It has no code.
+package arch
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed lists, for each package of ours, the packages of ours it may import.
+// Every package must have a line, so that a new one gets its place on purpose.
+// Sub-packages of a provider or test suite are named in full.
+var allowed = map[string][]string{
+	"api":    {},
+	"client": {"api"},
+
+	"internal/tarball": {},
+	"internal/config":  {},
+	"internal/model":   {},
+	"internal/task":    {"internal/tarball"},
+	"internal/result":  {"api"},
+
+	"internal/sandbox":             {},
+	"internal/sandbox/sandboxtest": {"internal/sandbox", "internal/tarball"},
+	"internal/sandbox/builtin":     {"internal/sandbox", "internal/tarball"},
+	"internal/sandbox/docker":      {"internal/sandbox", "internal/tarball"},
+	"internal/sandbox/fake":        {"internal/sandbox"},
+
+	"internal/agent":  {"api", "internal/sandbox", "internal/model", "internal/result", "internal/tarball"},
+	"internal/trial":  {"api", "internal/agent", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
+	"internal/worker": {"api", "client", "internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result"},
+
+	"internal/store":         {"api"},
+	"internal/queue":         {"api", "internal/store", "internal/model"},
+	"internal/blob":          {},
+	"internal/blob/blobtest": {"internal/blob"},
+	"internal/web":           {"api"},
+	"internal/server": {"api", "internal/queue", "internal/store", "internal/blob", "internal/web", "internal/model",
+		"internal/agent", "internal/task", "internal/tarball", "internal/result"},
+
+	"internal/cli": {"api", "client", "internal/config", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+		"internal/store", "internal/queue", "internal/blob", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
+	"internal/arch": {},
+	"cmd/oddish":    {"internal/cli", "internal/sandbox/builtin"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "oddish/...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p listed
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		checkImports(t, p)
+	}
+}
+
+func checkImports(t *testing.T, p listed) {
+	t.Helper()
+	name := strings.TrimPrefix(p.ImportPath, "oddish/")
+	may, known := allowed[name]
+	if !known {
+		t.Errorf("package %s has no line in the table of allowed imports: give it its place", name)
+		return
+	}
+	for _, imp := range p.Imports {
+		ours, is := strings.CutPrefix(imp, "oddish/")
+		if is && !slices.Contains(may, ours) {
+			t.Errorf("%s imports %s, which the architecture does not allow", name, ours)
+		}
+	}
+}
