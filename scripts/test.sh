@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Runs the checks and tests of the whole project: `scripts/test.sh [all|lint|unit|race]`.
+#
+# The services that tests need come from the system's packages (installed when run as
+# root) and are started on private sockets in a temporary folder. Where one
+# cannot be had, the tests that need it are skipped and the reason is printed; with CI=true that is a failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+
+# Packages whose goroutines share state: they run under the race detector as well.
+# The sandbox providers are left out of it: gVisor does not build with it, docker waits for an engine.
+race_packages=(./api/... ./client/... ./internal/queue/... ./internal/store/... ./internal/blob/...
+	./internal/server/... ./internal/worker/... ./internal/trial/... ./internal/sandbox ./internal/sandbox/fake/...)
+
+scratch=$(mktemp -d)
+cleanup() {
+	if [[ -d $scratch/docker ]]; then scripts/docker-engine.sh stop "$scratch/docker" || true; fi
+	rm -rf "$scratch"
+}
+trap cleanup EXIT
+
+say() { printf '\n== %s\n' "$*"; }
+
+missing() { # missing WHAT: a service or tool that could not be had
+	echo "SKIPPED: $*" >&2
+	if [[ ${CI:-} == true ]]; then
+		echo "with CI=true nothing may be skipped" >&2
+		exit 1
+	fi
+}
+
+lint() {
+	say gofmt
+	local unformatted
+	unformatted=$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l)
+	if [[ -n $unformatted ]]; then
+		printf 'not formatted (run gofmt -w):\n%s\n' "$unformatted" >&2
+		return 1
+	fi
+	say go vet
+	go vet ./...
+	say staticcheck
+	go tool staticcheck ./...
+}
+
+docker_engine() {
+	say docker engine for the tests
+	local host
+	if ! host=$(scripts/docker-engine.sh start "$scratch/docker"); then
+		missing "the docker tests: no engine could be started (the reason is above)"
+		return
+	fi
+	export "ODDISH_TEST_${host?}"
+	if ! DOCKER_HOST=$ODDISH_TEST_DOCKER_HOST scripts/base-image.sh; then
+		unset ODDISH_TEST_DOCKER_HOST
+		missing "the docker tests: the base image could not be made (the reason is above)"
+	fi
+}
+
+unit() {
+	say go test
+	go test ./...
+}
+
+race() {
+	say go test -race
+	if ! command -v gcc >/dev/null; then
+		missing "the race detector: it needs gcc"
+		return
+	fi
+	CGO_ENABLED=1 go test -race "${race_packages[@]}"
+}
+
+case "${1:-all}" in
+lint) lint ;;
+unit) unit ;;
+race) race ;;
+all)
+	lint
+	docker_engine
+	unit
+	race
+	say "all checks passed"
+	;;
+*)
+	echo "usage: scripts/test.sh [all|lint|unit|race]" >&2
+	exit 2
+	;;
+esac
