@@ -176,15 +176,6 @@ type VerifierConfig struct {
 	MaxTimeoutSec      *float64          `json:"max_timeout_sec,omitempty"`
 }
 
-// Artifact is something to fetch from the sandbox: a path, or a table with a destination.
-// On the wire a string stands for {source: string}.
-type Artifact struct {
-	Source      string   `json:"source"`
-	Destination string   `json:"destination,omitempty"`
-	Exclude     []string `json:"exclude,omitempty"`
-	Service     string   `json:"service,omitempty"`
-}
-
 // Submitted answers a Sweep.
 type Submitted struct {
 	ID             string         `json:"id"`
