@@ -1,0 +1,179 @@
+// Package config reads the settings of Oddish from the environment and from a .env file in the
+// working directory.
+//
+// It only reads and checks: what a setting means is decided by the package that uses it, and what a
+// flag overrides by package cli, which is its only caller. docs/configuration.md holds the table of all
+// settings; it is generated from the comments of this file, and a test keeps it true.
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Config holds every setting. Obtain it from Load.
+type Config struct {
+	// Client
+
+	// Folder for the database, artifacts, logs and sandboxes of this installation. Default: `$XDG_DATA_HOME/oddish`, else `~/.local/share/oddish`.
+	DataDir string `env:"ODDISH_DATA_DIR"`
+	// Address of the API server. A loopback address is where `oddish run` starts a server when none answers. Default: the address of the server that runs on the data directory, else `http://localhost:8000`.
+	APIURL string `env:"ODDISH_API_URL"`
+	// Key that the client sends and, in the server, the key that it demands. A server without one listens on loopback only.
+	APIKey string `env:"ODDISH_API_KEY"`
+	// How long `oddish run` and `status --watch` try to reach a server that went away before they give up. The trials go on meanwhile.
+	ReconnectTimeout time.Duration `env:"ODDISH_RECONNECT_TIMEOUT" envDefault:"30s"`
+
+	// Server
+
+	// Address that `oddish api` listens on. Default: the host of `ODDISH_API_URL` where that is a loopback address, else `127.0.0.1`.
+	APIHost string `env:"ODDISH_API_HOST"`
+	// Port that `oddish api` listens on. Default: the port of `ODDISH_API_URL` where its host is a loopback address, else 8000.
+	APIPort int `env:"ODDISH_API_PORT"`
+	// Database: `sqlite:///path`, `postgresql://…`, `postgres://…` or `postgresql+asyncpg://…`. Wins over `DATABASE_URL`. Default: SQLite in the data directory.
+	OddishDatabaseURL string `env:"ODDISH_DATABASE_URL"`
+	// The same, for those who set it already.
+	PlainDatabaseURL string `env:"DATABASE_URL"`
+	// Trials that may run at once for each queue key (normally a model) without a limit of its own.
+	DefaultModelConcurrency int `env:"ODDISH_DEFAULT_MODEL_CONCURRENCY" envDefault:"8"`
+	// Limits of single queue keys as JSON, such as `{"openai/gpt-5.2": 4}`; 0 stops a key. The agents `nop` and `oracle` have the key `local` (default: twice the processors, at least 4).
+	ModelConcurrencyOverrides Limits `env:"ODDISH_MODEL_CONCURRENCY_OVERRIDES"`
+	// Sandbox of trials that ask for none: `builtin`, `docker` or `fake`. Default: `docker` where an engine answers, else `builtin`.
+	DefaultEnvironment string `env:"ODDISH_DEFAULT_ENVIRONMENT"`
+	// Largest task archive that the server takes, in MiB.
+	MaxTaskUploadMB int64 `env:"ODDISH_MAX_TASK_UPLOAD_MB" envDefault:"512"`
+
+	// Worker
+
+	// Whether `oddish api` runs a worker inside. With `false`, start `oddish worker` beside it.
+	AutoStartWorkers bool `env:"ODDISH_AUTO_START_WORKERS" envDefault:"true"`
+	// Trials that a worker runs at once. Default: four times the processors, at least 8.
+	WorkerSlots int `env:"ODDISH_WORKER_SLOTS"`
+	// How long a worker that is told to stop lets its running trials go on before it hands them back to the queue.
+	DrainTimeout time.Duration `env:"ODDISH_DRAIN_TIMEOUT" envDefault:"30s"`
+
+	// Logs
+
+	// Least level that is logged: `debug`, `info`, `warn` or `error`.
+	LogLevel slog.Level `env:"ODDISH_LOG_LEVEL" envDefault:"info"`
+	// Form of the log: `text`, `json`, or `auto` (text on a terminal, JSON elsewhere).
+	LogFormat string `env:"ODDISH_LOG_FORMAT" envDefault:"auto"`
+
+	// Env is the environment with what .env adds to it, by name. Provider keys reach agents through it.
+	Env map[string]string `env:"-"`
+	// Warnings name lines of .env that could not be read.
+	Warnings []string `env:"-"`
+}
+
+// Limits are trials at once by queue key.
+type Limits map[string]int
+
+// UnmarshalText reads a JSON object of numbers, none negative.
+func (l *Limits) UnmarshalText(text []byte) error {
+	var m map[string]int
+	if err := json.Unmarshal(text, &m); err != nil {
+		return fmt.Errorf(`want a JSON object such as {"openai/gpt-5.2": 4}: %w`, err)
+	}
+	for k, n := range m {
+		if n < 0 {
+			return fmt.Errorf("the limit of %q is %d: want 0 or more", k, n)
+		}
+	}
+	*l = m
+	return nil
+}
+
+// Error is a setting with a value that cannot be used.
+type Error struct {
+	Var string // name of the variable
+	Msg string
+}
+
+func (e *Error) Error() string { return e.Var + ": " + e.Msg }
+
+// DefaultAPIURL is the server's address when nothing says otherwise.
+const DefaultAPIURL = "http://localhost:8000"
+
+// ErrNoDataDir is returned by RequireDataDir when there is no home directory either.
+var ErrNoDataDir = errors.New("there is no home directory to keep data in: set ODDISH_DATA_DIR to a folder")
+
+// RequireDataDir returns the absolute data directory. It does not create it.
+func (c Config) RequireDataDir() (string, error) {
+	if c.DataDir == "" {
+		return "", ErrNoDataDir
+	}
+	return filepath.Abs(c.DataDir)
+}
+
+// DatabaseURL is the database to use: what is configured, else SQLite in dataDir.
+func (c Config) DatabaseURL(dataDir string) string {
+	switch {
+	case c.OddishDatabaseURL != "":
+		return c.OddishDatabaseURL
+	case c.PlainDatabaseURL != "":
+		return c.PlainDatabaseURL
+	}
+	return "sqlite:///" + filepath.Join(dataDir, "oddish.db")
+}
+
+// Slots is the number of trials that a worker runs at once.
+func (c Config) Slots() int {
+	if c.WorkerSlots > 0 {
+		return c.WorkerSlots
+	}
+	return max(8, 4*runtime.NumCPU())
+}
+
+// Limits returns the limits by queue key, with that of local agents filled in.
+func (c Config) Limits() map[string]int {
+	limits := map[string]int{"local": max(4, 2*runtime.NumCPU())}
+	for k, n := range c.ModelConcurrencyOverrides {
+		limits[k] = n
+	}
+	return limits
+}
+
+// Getenv looks up a variable of Env.
+func (c Config) Getenv(name string) (string, bool) {
+	v, ok := c.Env[name]
+	return v, ok
+}
+
+// check refuses values that have the right type and no meaning.
+func (c Config) check() error {
+	if c.APIURL != "" {
+		if u, err := url.Parse(c.APIURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return &Error{"ODDISH_API_URL", fmt.Sprintf("%q is no address: want one such as %s", c.APIURL, DefaultAPIURL)}
+		}
+	}
+	if c.APIPort < 0 || c.APIPort > 65535 {
+		return &Error{"ODDISH_API_PORT", fmt.Sprintf("%d is no port: want 1 to 65535", c.APIPort)}
+	}
+	switch c.LogFormat {
+	case "auto", "text", "json":
+	default:
+		return &Error{"ODDISH_LOG_FORMAT", fmt.Sprintf("%q is unknown: want auto, text or json", c.LogFormat)}
+	}
+	for _, v := range []struct {
+		name  string
+		value int64
+		least int64
+	}{
+		{"ODDISH_DEFAULT_MODEL_CONCURRENCY", int64(c.DefaultModelConcurrency), 0},
+		{"ODDISH_WORKER_SLOTS", int64(c.WorkerSlots), 0},
+		{"ODDISH_MAX_TASK_UPLOAD_MB", c.MaxTaskUploadMB, 1},
+		{"ODDISH_DRAIN_TIMEOUT", int64(c.DrainTimeout), 0},
+		{"ODDISH_RECONNECT_TIMEOUT", int64(c.ReconnectTimeout), 0},
+	} {
+		if v.value < v.least {
+			return &Error{v.name, fmt.Sprintf("is too small: want %d or more", v.least)}
+		}
+	}
+	return nil
+}

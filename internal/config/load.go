@@ -1,0 +1,101 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// Load reads the settings from environ (KEY=VALUE, as os.Environ gives them) and from the file .env in dir,
+// which adds variables but replaces none. A value that cannot be used is an *Error.
+func Load(dir string, environ []string) (Config, error) {
+	vars := env.ToMap(environ)
+	warnings, err := addDotenv(filepath.Join(dir, ".env"), vars)
+	if err != nil {
+		return Config{}, err
+	}
+	set := make(map[string]string, len(vars))
+	for k, v := range vars {
+		// An empty value means "not set", as people expect of `ODDISH_X= oddish run`.
+		if v != "" {
+			set[k] = v
+		}
+	}
+	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: set})
+	if err != nil {
+		return Config{}, settingError(err)
+	}
+	c.Env, c.Warnings = vars, warnings
+	if c.DataDir == "" {
+		c.DataDir = defaultDataDir(set)
+	}
+	if err := c.check(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// defaultDataDir follows the XDG base directory specification, under which a relative XDG_DATA_HOME is ignored.
+func defaultDataDir(vars map[string]string) string {
+	if xdg := vars["XDG_DATA_HOME"]; filepath.IsAbs(xdg) {
+		return filepath.Join(xdg, "oddish")
+	}
+	if home := vars["HOME"]; home != "" {
+		return filepath.Join(home, ".local", "share", "oddish")
+	}
+	return ""
+}
+
+// settingError turns the parser's error, which names the field, into one that names the variable.
+func settingError(err error) error {
+	var all env.AggregateError
+	if errors.As(err, &all) && len(all.Errors) > 0 {
+		err = all.Errors[0]
+	}
+	var p env.ParseError
+	if !errors.As(err, &p) {
+		return fmt.Errorf("read settings: %w", err)
+	}
+	name := p.Name
+	if f, ok := reflect.TypeFor[Config]().FieldByName(p.Name); ok {
+		name = f.Tag.Get("env")
+	}
+	return &Error{Var: name, Msg: plainParseError(p.Err)}
+}
+
+// plainParseError drops the names of parsing functions from the standard library's messages.
+func plainParseError(err error) string {
+	msg := err.Error()
+	for _, f := range []string{"strconv.ParseInt: ", "strconv.ParseBool: ", "time: "} {
+		msg = strings.TrimPrefix(msg, f)
+	}
+	msg = strings.Replace(msg, "unable to parse duration: time: ", "", 1)
+	return msg
+}
+
+// addDotenv reads the file, if there is one, and adds to vars what they lack.
+func addDotenv(path string, vars map[string]string) (warnings []string, err error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		// A folder or an unreadable file of that name concerns another program.
+		return []string{fmt.Sprintf("%s is not read: %v", path, err)}, nil
+	}
+	entries, bad := parseDotenv(string(data))
+	for _, b := range bad {
+		warnings = append(warnings, fmt.Sprintf("%s:%d is ignored: %s", path, b.line, b.msg))
+	}
+	for k, v := range entries {
+		if _, ok := vars[k]; !ok {
+			vars[k] = v
+		}
+	}
+	return warnings, nil
+}

@@ -1,0 +1,150 @@
+package tarball
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// PackOptions chooses what is packed. The zero value packs everything.
+type PackOptions struct {
+	// Include is asked about every entry below the folder, by its slash-separated
+	// relative name. A folder that is not included is not entered. Nil includes everything.
+	Include func(rel string, isDir bool) bool
+}
+
+// Pack writes dir as a tar stream whose bytes depend only on the names, the contents and the
+// execute bits below it: entries are sorted, times and owners zero, modes 0644 or 0755.
+//
+// Symbolic links are never followed. Those that stay inside dir are kept as links; others, as
+// well as pipes, sockets, devices and names that Unpack would refuse, are an error that names
+// the entry. A file that changes its size while it is read is an error too.
+func Pack(w io.Writer, dir string, o PackOptions) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	defer root.Close()
+	p := packer{root: root, tar: tar.NewWriter(w), include: o.Include}
+	if err := fs.WalkDir(root.FS(), ".", p.visit); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	if err := p.tar.Close(); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	return nil
+}
+
+// PackGzip is Pack through gzip, equally deterministic.
+func PackGzip(w io.Writer, dir string, o PackOptions) error {
+	z := gzip.NewWriter(w)
+	if err := Pack(z, dir, o); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	return nil
+}
+
+type packer struct {
+	root    *os.Root
+	tar     *tar.Writer
+	include func(rel string, isDir bool) bool
+}
+
+// visit is the fs.WalkDirFunc of Pack.
+func (p *packer) visit(rel string, d fs.DirEntry, err error) error {
+	if err != nil {
+		return err
+	}
+	if rel == "." {
+		return nil
+	}
+	if p.include != nil && !p.include(rel, d.IsDir()) {
+		if d.IsDir() {
+			return fs.SkipDir
+		}
+		return nil
+	}
+	if _, err := cleanName(rel); err != nil {
+		return fmt.Errorf("%q: %w", rel, err)
+	}
+	switch d.Type() {
+	case fs.ModeDir:
+		return p.tar.WriteHeader(header(rel+"/", tar.TypeDir, 0o755))
+	case fs.ModeSymlink:
+		return p.link(rel)
+	case 0:
+		return p.file(rel)
+	}
+	return fmt.Errorf("%s: %s cannot be packed", rel, kindOf(d.Type()))
+}
+
+func (p *packer) link(rel string) error {
+	target, err := p.root.Readlink(rel)
+	if err != nil {
+		return err
+	}
+	if err := checkLink(rel, target); err != nil {
+		return fmt.Errorf("%s: %w", rel, err)
+	}
+	h := header(rel, tar.TypeSymlink, 0o777)
+	h.Linkname = target
+	return p.tar.WriteHeader(h)
+}
+
+func (p *packer) file(rel string) error {
+	f, err := p.root.Open(rel)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	h := header(rel, tar.TypeReg, fileMode(info.Mode()))
+	h.Size = info.Size()
+	if err := p.tar.WriteHeader(h); err != nil {
+		return fmt.Errorf("%s: %w", rel, err)
+	}
+	n, err := io.Copy(p.tar, f)
+	if errors.Is(err, tar.ErrWriteTooLong) || err == nil && n != h.Size {
+		return fmt.Errorf("%s: changed while it was read", rel)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", rel, err)
+	}
+	return nil
+}
+
+func header(name string, kind byte, mode fs.FileMode) *tar.Header {
+	return &tar.Header{Typeflag: kind, Name: name, Mode: int64(mode), ModTime: time.Unix(0, 0), Format: tar.FormatPAX}
+}
+
+// fileMode reduces a mode to the one bit that archives keep.
+func fileMode(m fs.FileMode) fs.FileMode {
+	if m&0o111 != 0 {
+		return 0o755
+	}
+	return 0o644
+}
+
+// kindOf names what a special file is.
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "a special file"
+}
