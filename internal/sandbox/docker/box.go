@@ -1,0 +1,93 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"oddish/internal/sandbox"
+)
+
+// box is one container.
+type box struct {
+	p       *Provider
+	id      string
+	workdir string // of Spec; empty: the image's
+}
+
+var _ sandbox.Sandbox = (*box)(nil)
+
+// ID is the container's id.
+func (b *box) ID() string { return b.id }
+
+// SetNetwork is refused: a container's network is chosen when it is made.
+func (b *box) SetNetwork(context.Context, sandbox.Network) error {
+	return fmt.Errorf("%w: docker does not switch the network of a running container", sandbox.ErrUnsupported)
+}
+
+// Stop kills the container and removes it with its volumes.
+func (b *box) Stop(ctx context.Context) error {
+	_, err := b.p.engine.ContainerRemove(ctx, b.id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return nil
+	case cerrdefs.IsConflict(err): // another call removes it
+		return b.gone(ctx)
+	case err != nil:
+		return fmt.Errorf("remove container %s: %w", b.id, err)
+	}
+	return nil
+}
+
+// gone waits until the container is not there any more.
+func (b *box) gone(ctx context.Context) error {
+	for {
+		_, err := b.p.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+		if cerrdefs.IsNotFound(err) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the removal of container %s: %w", b.id, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// running returns nil if the container runs, and otherwise why it does not.
+func (b *box) running(ctx context.Context) error {
+	got, err := b.p.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return fmt.Errorf("%w: container %s is gone", sandbox.ErrLost, b.id)
+	case err != nil:
+		return fmt.Errorf("inspect container %s: %w", b.id, err)
+	}
+	state := got.Container.State
+	switch {
+	case state == nil || state.Running:
+		return nil
+	case state.OOMKilled:
+		return fmt.Errorf("%w: container %s was killed", sandbox.ErrOutOfMemory, b.id)
+	case state.Error != "":
+		return fmt.Errorf("%w: container %s: %s", sandbox.ErrLost, b.id, state.Error)
+	}
+	return fmt.Errorf("%w: container %s ended with status %d (does the image's ENTRYPOINT run the command it is given?)",
+		sandbox.ErrLost, b.id, state.ExitCode)
+}
+
+// died explains an error of an engine call by the state of the container, where that is the reason.
+func (b *box) died(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if why := b.running(ctx); why != nil {
+		return fmt.Errorf("%w (%w)", why, err)
+	}
+	return err
+}

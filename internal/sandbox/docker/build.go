@@ -1,0 +1,129 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/client"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/tarball"
+)
+
+// imageTag is the name under which the image of a build context is kept.
+func imageTag(digest string) string { return "oddish/task:" + digest }
+
+// buildOutputTail is how much of a failed build's output its error quotes, in bytes.
+const buildOutputTail = 2000
+
+// build builds the Dockerfile in img.Context unless an image of the same digest is there.
+// The engine's own builder is used, which every engine has without further parts.
+func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) error {
+	if !img.ForceBuild {
+		if has, err := p.present(ctx, tag); has || err != nil {
+			return err
+		}
+	}
+	if err := p.builds.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for other image builds: %w", err)
+	}
+	defer p.builds.Release(1)
+
+	include, err := ignoring(img.Context)
+	if err != nil {
+		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
+	}
+	p.log.Info("building image", "image", tag)
+	pr, pw := io.Pipe()
+	go func() { pw.CloseWithError(tarball.Pack(pw, img.Context, tarball.PackOptions{Include: include})) }()
+	defer pr.Close()
+	resp, err := p.engine.ImageBuild(ctx, pr, client.ImageBuildOptions{
+		Version:     build.BuilderV1,
+		Tags:        []string{tag},
+		Labels:      map[string]string{labelDigest: img.Digest},
+		NoCache:     img.ForceBuild,
+		Remove:      true,
+		ForceRemove: true,
+	})
+	if err != nil {
+		return fmt.Errorf("build image of %s: %w", img.Context, err)
+	}
+	defer resp.Body.Close()
+	return buildResult(resp.Body)
+}
+
+// buildResult reads a build's messages to the end. A step that fails is ErrBuild, with the
+// end of the output, unless what failed was the network.
+func buildResult(messages io.Reader) error {
+	var output tail
+	dec := json.NewDecoder(messages)
+	for {
+		var m struct {
+			Stream string `json:"stream"`
+			Error  string `json:"error"`
+		}
+		err := dec.Decode(&m)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read the engine's build messages: %w", err)
+		case m.Error != "":
+			failed := errors.New(m.Error)
+			if networkTrouble(failed) {
+				return fmt.Errorf("build image: %w", failed)
+			}
+			return fmt.Errorf("%w: %w\n%s", sandbox.ErrBuild, failed, output.String())
+		}
+		output.WriteString(m.Stream)
+	}
+}
+
+// tail keeps the last buildOutputTail bytes written to it.
+type tail struct{ buf bytes.Buffer }
+
+func (t *tail) WriteString(s string) {
+	t.buf.WriteString(s)
+	if over := t.buf.Len() - buildOutputTail; over > 0 {
+		t.buf.Next(over)
+	}
+}
+
+func (t *tail) String() string { return t.buf.String() }
+
+// ignoring is the filter of a build context's .dockerignore, or nil without one.
+// The Dockerfile and .dockerignore themselves are always sent: the engine reads them.
+func ignoring(dir string) (func(rel string, isDir bool) bool, error) {
+	f, err := os.Open(filepath.Join(dir, ".dockerignore"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	patterns, err := ignorefile.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf(".dockerignore: %w", err)
+	}
+	matcher, err := patternmatcher.New(patterns)
+	if err != nil {
+		return nil, fmt.Errorf(".dockerignore: %w", err)
+	}
+	return func(rel string, isDir bool) bool {
+		if rel == "Dockerfile" || rel == ".dockerignore" {
+			return true
+		}
+		ignored, err := matcher.MatchesOrParentMatches(rel)
+		// A folder is walked all the same where a later pattern takes something in it back.
+		return err != nil || !ignored || isDir && matcher.Exclusions()
+	}, nil
+}

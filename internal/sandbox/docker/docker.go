@@ -1,0 +1,105 @@
+// Package docker runs sandboxes as containers of a Docker engine, through its API.
+//
+// It implements the contract of package sandbox above it and knows nothing of trials. A container
+// shares the host's kernel: isolation level 1. Images are pulled when absent; a Dockerfile is built once for
+// each content digest. No network is made for a sandbox, so that any number of them fit an engine's address pool.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/moby/moby/client"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
+
+	"oddish/internal/sandbox"
+)
+
+// Kind is the name of this sandbox kind.
+const Kind = "docker"
+
+// Labels on everything that this package makes.
+const (
+	labelOwner  = "oddish.owner"
+	labelName   = "oddish.name"
+	labelDigest = "oddish.digest"
+)
+
+// buildsAtOnce bounds image builds: they use every core by themselves.
+const buildsAtOnce = 2
+
+// Config of a Provider.
+type Config struct {
+	// Host is the engine's address (unix:///path or tcp://host:port). Empty: DOCKER_HOST, else the default socket.
+	Host string
+	// Log takes what happens to images. Nil discards.
+	Log *slog.Logger
+}
+
+// Provider starts containers. It is safe for concurrent use.
+type Provider struct {
+	engine *client.Client
+	log    *slog.Logger
+	images singleflight.Group  // one pull or build of an image at a time
+	builds *semaphore.Weighted // buildsAtOnce
+}
+
+var _ sandbox.Provider = (*Provider)(nil)
+
+// New returns a provider for the engine; it does not speak to it yet (see Check).
+// The error is about the configured address.
+func New(c Config) (*Provider, error) {
+	opts := []client.Opt{client.FromEnv}
+	if c.Host != "" {
+		opts = append(opts, client.WithHost(c.Host))
+	}
+	engine, err := client.New(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("docker engine address: %w", err)
+	}
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Provider{engine: engine, log: log, builds: semaphore.NewWeighted(buildsAtOnce)}, nil
+}
+
+// Kind is "docker".
+func (p *Provider) Kind() string { return Kind }
+
+// Capabilities of containers.
+func (p *Provider) Capabilities() sandbox.Capabilities {
+	return sandbox.Capabilities{
+		Images:      true,
+		Build:       true,
+		NoNetwork:   true,
+		CPULimit:    true,
+		MemoryLimit: true,
+		Isolation:   1,
+	}
+}
+
+// checkTimeout bounds the question whether an engine answers.
+const checkTimeout = 5 * time.Second
+
+// Check says why no containers can be started: no engine answers, or it runs no Linux containers.
+func (p *Provider) Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	ping, err := p.engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	host := p.engine.DaemonHost()
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("docker at %s refuses this user: add the user to the group docker, or use --env builtin", host)
+	case err != nil:
+		return fmt.Errorf("docker is not reachable at %s: start it, or use --env builtin (%w)", host, err)
+	case ping.OSType != "" && ping.OSType != "linux":
+		return fmt.Errorf("docker at %s runs %s containers: switch it to Linux containers", host, ping.OSType)
+	}
+	return nil
+}

@@ -1,0 +1,243 @@
+package docker_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/docker"
+)
+
+// baseImage is loaded into the tests' engine by scripts/base-image.sh.
+const baseImage = "debian:bookworm-slim"
+
+func newProvider(t testing.TB) *docker.Provider {
+	t.Helper()
+	host := os.Getenv("ODDISH_TEST_DOCKER_HOST")
+	if host == "" {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("ODDISH_TEST_DOCKER_HOST is not set: with CI=true the docker tests must run")
+		}
+		t.Skip("ODDISH_TEST_DOCKER_HOST is not set: `make test` starts an engine for these tests")
+	}
+	p, err := docker.New(docker.Config{Host: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func start(t testing.TB, p *docker.Provider, spec sandbox.Spec) sandbox.Sandbox {
+	t.Helper()
+	if spec.Name == "" {
+		spec.Name = t.Name()
+	}
+	if spec.Image == (sandbox.Image{}) {
+		spec.Image.Reference = baseImage
+	}
+	sb, err := p.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sb.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return sb
+}
+
+func sh(t testing.TB, sb sandbox.Sandbox, cmd sandbox.Command) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	code, err := sb.Exec(t.Context(), cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, out.String(), errOut.String()
+}
+
+func TestCheckSaysWhatToDoWithoutAnEngine(t *testing.T) {
+	t.Parallel()
+	p, err := docker.New(docker.Config{Host: "unix://" + filepath.Join(t.TempDir(), "none.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = p.Check(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "start it, or use --env builtin") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestWhatDockerLacksIsRefusedBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	p, err := docker.New(docker.Config{Host: "unix://" + filepath.Join(t.TempDir(), "none.sock")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, spec := range map[string]sandbox.Spec{
+		"host image": {Image: sandbox.Image{Host: true}},
+		"no image":   {},
+		"allowlist":  {Image: sandbox.Image{Reference: "x"}, Network: sandbox.Network{Mode: sandbox.NetworkAllowlist}},
+		"gpus":       {Image: sandbox.Image{Reference: "x"}, Resources: sandbox.Resources{GPUs: 1}},
+		"service":    {Image: sandbox.Image{Reference: "x"}, ServiceSocket: "/tmp/x"},
+		"option":     {Image: sandbox.Image{Reference: "x"}, Options: map[string]string{"nonsense": "1"}},
+	} {
+		if _, err := p.Start(t.Context(), spec); !errors.Is(err, sandbox.ErrUnsupported) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestADockerfileIsBuiltOnceForManyTrials(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	dir := t.TempDir()
+	write(t, dir, "Dockerfile", "FROM "+baseImage+"\nCOPY . /app/\nRUN date +%N >/built\nWORKDIR /app\n")
+	write(t, dir, "data.txt", "hello")
+	write(t, dir, "secret.txt", "no")
+	write(t, dir, ".dockerignore", "secret.txt\n")
+	spec := sandbox.Spec{Name: "built", Image: sandbox.Image{Context: dir, Digest: fmt.Sprintf("%064x", time.Now().UnixNano())}}
+
+	const trials = 4
+	stamps := make([]string, trials)
+	var wg sync.WaitGroup
+	for i := range trials {
+		wg.Go(func() {
+			sb, err := p.Start(t.Context(), spec)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer sb.Stop(context.Background())
+			var out bytes.Buffer
+			if _, err := sb.Exec(t.Context(), sandbox.Command{Script: "cat /built data.txt; ls secret.txt 2>&1", Stdout: &out}); err != nil {
+				t.Error(err)
+			}
+			stamps[i] = out.String()
+		})
+	}
+	wg.Wait()
+	for _, got := range stamps {
+		if got != stamps[0] {
+			t.Errorf("built more than once: %q", stamps)
+		}
+		if !strings.Contains(got, "hello") || !strings.Contains(got, "No such file") {
+			t.Errorf("the context is wrong: %q", got)
+		}
+	}
+}
+
+func TestABuildThatFailsIsErrBuildAndQuotesTheOutput(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	dir := t.TempDir()
+	write(t, dir, "Dockerfile", "FROM "+baseImage+"\nRUN echo the reason is here; exit 3\n")
+	_, err := p.Start(t.Context(), sandbox.Spec{Name: "broken", Image: sandbox.Image{Context: dir, Digest: fmt.Sprintf("%064x", time.Now().UnixNano())}})
+	if !errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), "the reason is here") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestACommandThatIsGivenUpDiesInTheContainer(t *testing.T) {
+	t.Parallel()
+	sb := start(t, newProvider(t), sandbox.Spec{})
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &signalWriter{seen: make(chan struct{})}
+	go func() {
+		<-r.seen
+		cancel()
+	}()
+	_, err := sb.Exec(ctx, sandbox.Command{User: "nobody", Script: `trap "" TERM; echo up; sleep 987 & sleep 987`, Stdout: r})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if code, out, _ := sh(t, sb, sandbox.Command{Script: "pgrep -f 'sleep 987' | grep -v $$"}); code == 0 {
+		t.Errorf("still there: %s", out)
+	}
+}
+
+func TestABackgroundProcessDoesNotHoldExec(t *testing.T) {
+	t.Parallel()
+	sb := start(t, newProvider(t), sandbox.Spec{})
+	begun := time.Now()
+	code, out, _ := sh(t, sb, sandbox.Command{Script: "echo first; sleep 600 & exit 7"})
+	if code != 7 || out != "first\n" {
+		t.Errorf("code %d, output %q", code, out)
+	}
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("held for %v", took)
+	}
+}
+
+func TestAMemoryKillIsReportedAsSuch(t *testing.T) {
+	t.Parallel()
+	sb := start(t, newProvider(t), sandbox.Spec{Resources: sandbox.Resources{MemoryBytes: 64 << 20}})
+	_, err := sb.Run(t.Context(), sandbox.Process{
+		Name:    "agent",
+		Command: sandbox.Command{Script: `exec python3 -c "x = b'x' * (300 << 20)"`},
+		Output:  "/logs/agent/out.txt",
+	})
+	if !errors.Is(err, sandbox.ErrOutOfMemory) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAnUnknownUserIsNamed(t *testing.T) {
+	t.Parallel()
+	sb := start(t, newProvider(t), sandbox.Spec{})
+	_, err := sb.Exec(t.Context(), sandbox.Command{User: "nosuch", Script: "true"})
+	if err == nil || !strings.Contains(err.Error(), `no user "nosuch"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUploadKeepsTheFolderAsItIs(t *testing.T) {
+	t.Parallel()
+	sb := start(t, newProvider(t), sandbox.Spec{})
+	sh(t, sb, sandbox.Command{Script: "mkdir /data && chown nobody /data && chmod 700 /data"})
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: "./", Mode: 0o755})
+	_ = w.WriteHeader(&tar.Header{Name: "f", Mode: 0o640, Size: 1, Uid: 1000})
+	_, _ = w.Write([]byte("x"))
+	_ = w.Close()
+	for _, dst := range []string{"/data", "/new/deep"} {
+		if err := sb.Upload(t.Context(), dst, bytes.NewReader(buf.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, out, _ := sh(t, sb, sandbox.Command{Script: "stat -c '%n %U %a' /data /data/f /new/deep /new/deep/f"})
+	want := "/data nobody 700\n/data/f root 640\n/new/deep root 755\n/new/deep/f root 640\n"
+	if out != want {
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+}
+
+func write(t testing.TB, dir, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signalWriter tells the first write.
+type signalWriter struct {
+	once sync.Once
+	seen chan struct{}
+}
+
+func (s *signalWriter) Write(b []byte) (int, error) {
+	s.once.Do(func() { close(s.seen) })
+	return len(b), nil
+}

@@ -1,0 +1,102 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"oddish/internal/sandbox"
+)
+
+// imageTimeout bounds a pull or build that nobody waits for any more.
+const imageTimeout = time.Hour
+
+// image makes the image of a spec ready and returns its name.
+func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error) {
+	build := img.Context != "" && (img.Reference == "" || img.ForceBuild)
+	if !build {
+		return img.Reference, p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
+			return p.pull(ctx, img.Reference)
+		})
+	}
+	tag := imageTag(img.Digest)
+	key := "build " + tag
+	if img.ForceBuild {
+		key = "force " + key
+	}
+	return tag, p.shared(ctx, key, func(ctx context.Context) error {
+		return p.build(ctx, tag, img)
+	})
+}
+
+// shared runs fn once for all callers of the same key at a time. It goes on when the caller that
+// began it leaves, since others may wait for it, and what it made is of use later.
+func (p *Provider) shared(ctx context.Context, key string, fn func(context.Context) error) error {
+	done := p.images.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), imageTimeout)
+		defer cancel()
+		return nil, fn(ctx)
+	})
+	select {
+	case r := <-done:
+		return r.Err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for %s: %w", key, ctx.Err())
+	}
+}
+
+// present reports whether the engine has the image.
+func (p *Provider) present(ctx context.Context, name string) (bool, error) {
+	_, err := p.engine.ImageInspect(ctx, name)
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("inspect image %s: %w", name, err)
+	}
+	return true, nil
+}
+
+func (p *Provider) pull(ctx context.Context, name string) error {
+	if has, err := p.present(ctx, name); has || err != nil {
+		return err
+	}
+	p.log.Info("pulling image", "image", name)
+	resp, err := p.engine.ImagePull(ctx, name, client.ImagePullOptions{})
+	if err == nil {
+		err = resp.Wait(ctx)
+	}
+	return pullError(name, err)
+}
+
+// pullError tells an image that does not exist, which no second try will bring, from a registry that is away.
+func pullError(name string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case cerrdefs.IsNotFound(err), cerrdefs.IsUnauthorized(err), cerrdefs.IsPermissionDenied(err), cerrdefs.IsInvalidArgument(err),
+		saysAny(err, "manifest unknown", "not found", "access denied", "unauthorized"):
+		return fmt.Errorf("%w: pull %s: %w", sandbox.ErrBuild, name, err)
+	}
+	return fmt.Errorf("pull image %s: %w", name, err)
+}
+
+// networkTrouble reports whether a build failed because something could not be reached.
+func networkTrouble(err error) bool {
+	return saysAny(err, "dial tcp", "i/o timeout", "TLS handshake timeout", "connection refused", "connection reset",
+		"no such host", "server misbehaving", "Client.Timeout", "context deadline exceeded") || errors.Is(err, context.DeadlineExceeded)
+}
+
+func saysAny(err error, parts ...string) bool {
+	for _, part := range parts {
+		if strings.Contains(err.Error(), part) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,60 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"oddish/internal/sandbox"
+)
+
+// Attach returns the container with that id, also one started by a worker that is gone, and one that
+// has ended but is not yet removed.
+func (p *Provider) Attach(ctx context.Context, id string) (sandbox.Sandbox, error) {
+	got, err := p.engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if cerrdefs.IsNotFound(err) || cerrdefs.IsInvalidArgument(err) || err == nil && !ours(got.Container.Config) {
+		return nil, fmt.Errorf("attach to container %s: %w", id, sandbox.ErrNotFound)
+	} else if err != nil {
+		return nil, fmt.Errorf("attach to container %s: %w", id, err)
+	}
+	return &box{p: p, id: got.Container.ID, workdir: got.Container.Config.WorkingDir}, nil
+}
+
+func ours(c *container.Config) bool {
+	if c == nil {
+		return false
+	}
+	_, is := c.Labels[labelOwner]
+	return is
+}
+
+// List returns the containers that carry the owner, those that ended included.
+func (p *Provider) List(ctx context.Context, owner string) ([]sandbox.Info, error) {
+	label := labelOwner
+	if owner != "" {
+		label += "=" + owner
+	}
+	got, err := p.engine.ContainerList(ctx, client.ContainerListOptions{
+		All:     true,
+		Filters: make(client.Filters).Add("label", label),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	infos := make([]sandbox.Info, 0, len(got.Items))
+	for _, c := range got.Items {
+		infos = append(infos, sandbox.Info{
+			ID:      c.ID,
+			Name:    c.Labels[labelName],
+			Owner:   c.Labels[labelOwner],
+			Labels:  c.Labels,
+			Created: time.Unix(c.Created, 0),
+			Running: c.State == container.StateRunning,
+		})
+	}
+	return infos, nil
+}

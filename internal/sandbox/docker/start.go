@@ -1,0 +1,159 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"oddish/internal/sandbox"
+)
+
+// keepAlive is the container's command: it does nothing, ends at TERM, and as process 1 reaps
+// the orphans of the sandbox, which a bare sleep would not.
+const keepAlive = `trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; done`
+
+// pidsLimit bounds the processes of a container, so that a fork bomb ends inside it.
+const pidsLimit = 4096
+
+// removeTimeout bounds the removal of a container whose start or use was given up.
+const removeTimeout = 30 * time.Second
+
+// Start makes a running container; see sandbox.Provider.
+func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if err := supported(spec); err != nil {
+		return nil, err
+	}
+	image, err := p.image(ctx, spec.Image)
+	if err != nil {
+		return nil, err
+	}
+	made, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name:       containerName(spec.Name),
+		Config:     containerConfig(spec, image),
+		HostConfig: hostConfig(spec),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
+	}
+	b := &box{p: p, id: made.ID, workdir: spec.Workdir}
+	if err := b.boot(ctx); err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		if rm := b.Stop(ctx); rm != nil {
+			p.log.Warn("container left behind", "container", b.id, "error", rm)
+		}
+		return nil, fmt.Errorf("start container for %s: %w", spec.Name, err)
+	}
+	return b, nil
+}
+
+// supported refuses what a container does not have.
+func supported(spec sandbox.Spec) error {
+	var what string
+	switch {
+	case spec.Image.Host:
+		what = "the image `host` (the machine's own tools): give the task an environment/Dockerfile or a docker_image, or use --env builtin"
+	case spec.Image.Reference == "" && spec.Image.Context == "":
+		what = "a task without docker_image and without environment/Dockerfile"
+	case spec.Network.Mode == sandbox.NetworkAllowlist:
+		what = "network_mode allowlist"
+	case spec.Resources.GPUs > 0:
+		what = "gpus"
+	case spec.ServiceSocket != "":
+		what = "services of the worker inside the sandbox"
+	case len(spec.Options) > 0:
+		names := slices.Sorted(maps.Keys(spec.Options))
+		what = "the option " + names[0] + " (it has none)"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%w: docker does not have %s", sandbox.ErrUnsupported, what)
+}
+
+var notInNames = regexp.MustCompile(`[^a-zA-Z0-9_.-]+`)
+
+// containerName makes a legal and unique name of a sandbox's, whose start stays readable.
+func containerName(name string) string {
+	return fmt.Sprintf("oddish-%.48s-%08x", notInNames.ReplaceAllString(name, "-"), rand.Uint32())
+}
+
+func containerConfig(spec sandbox.Spec, image string) *container.Config {
+	labels := map[string]string{}
+	maps.Copy(labels, spec.Labels)
+	labels[labelOwner] = spec.Owner
+	labels[labelName] = spec.Name
+	var env []string
+	for _, k := range slices.Sorted(maps.Keys(spec.Env)) {
+		env = append(env, k+"="+spec.Env[k])
+	}
+	return &container.Config{
+		Image:       image,
+		Cmd:         []string{"sh", "-c", keepAlive},
+		Env:         env,
+		WorkingDir:  spec.Workdir,
+		Labels:      labels,
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // the task's own is run by the trial
+	}
+}
+
+func hostConfig(spec sandbox.Spec) *container.HostConfig {
+	pids := int64(pidsLimit)
+	h := &container.HostConfig{
+		Resources: container.Resources{
+			NanoCPUs:   int64(spec.Resources.CPUs * 1e9),
+			Memory:     spec.Resources.MemoryBytes,
+			MemorySwap: spec.Resources.MemoryBytes, // as much as Memory: no swap on top
+			PidsLimit:  &pids,
+		},
+		LogConfig: container.LogConfig{Type: "none"},
+	}
+	if spec.Network.Mode == sandbox.NetworkNone {
+		h.NetworkMode = "none"
+	}
+	return h
+}
+
+// boot puts the folders in place that every sandbox has, and starts the container.
+func (b *box) boot(ctx context.Context) error {
+	_, err := b.p.engine.CopyToContainer(ctx, b.id, client.CopyToContainerOptions{
+		DestinationPath: "/",
+		Content:         folders(),
+	})
+	if err != nil {
+		return fmt.Errorf("make /logs: %w", err)
+	}
+	if _, err := b.p.engine.ContainerStart(ctx, b.id, client.ContainerStartOptions{}); err != nil {
+		return err
+	}
+	return b.running(ctx)
+}
+
+// folders is a tar stream of /logs and of the supervisor's folder.
+func folders() *bytes.Reader {
+	dirs := []struct {
+		name string
+		mode fs.FileMode
+	}{
+		{"logs", 0o755}, {"logs/agent", 0o777}, {"logs/verifier", 0o777}, {"logs/artifacts", 0o777},
+		{"oddish", 0o755}, {strings.TrimPrefix(sandbox.RunDir, "/"), 0o1777},
+	}
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for _, d := range dirs {
+		// Writing to memory cannot fail.
+		_ = w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: d.name + "/", Mode: int64(d.mode)})
+	}
+	_ = w.Close()
+	return bytes.NewReader(buf.Bytes())
+}

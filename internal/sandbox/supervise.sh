@@ -1,0 +1,197 @@
+# Runs one long command detached from whoever asked for it; see supervise.go.
+# POSIX sh, also run by bash. The caller sets before this text:
+#   base dir out limit live off   and the exported ODDISH_RUN_SCRIPT
+# State in $dir: state ("run 000" or "end NNN", overwritten in place so that a
+# full disk cannot lose it), runner (pid, start tick, start second), pid (the
+# command's process group), and the empty marks flushed, truncated, timedout.
+# What the caller must know goes to stderr, one "oddish-run: ..." line each;
+# stdout carries the bytes of $out from offset $off when $live is set.
+
+say() { printf 'oddish-run: %s\n' "$*" >&2; }
+
+# A session of its own, so that the command outlives this one's process group
+# and can be killed as a group. Without setsid, bash's job control gives at least the group.
+# No "&" on the way: it would leave the command with SIGINT ignored for good.
+detach='detach() {
+	if [ "$ODDISH_RUN_SETSID" ]; then setsid "$@"; else bash -m -c "\"\$@\"; exit \$?" bash "$@"; fi
+}'
+
+# What becomes the command itself.
+ODDISH_RUN_INNER='
+echo "$$" >"$ODDISH_RUN_DIR/pid"
+trap "" PIPE # the caller may have gone already
+echo "pid $$" >&3
+exec 3>&-
+trap - PIPE
+script=$ODDISH_RUN_SCRIPT
+unset ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_SCRIPT
+command -v bash >/dev/null && exec bash -c "$script"
+exec sh -c "$script"'
+
+# The detached supervisor. fd 3 leads to watch() and may be gone when the command ends.
+# The capper takes a little less than the limit by ulimit (512-byte blocks in sh), which,
+# unlike head -c, writes every byte at once; then it keeps draining, so that the program sees no SIGPIPE.
+runner="$detach"'
+mkdir -m 700 "$ODDISH_RUN_DIR" || { echo taken >&3; exit; }
+dir=$ODDISH_RUN_DIR
+read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ tick _ </proc/self/stat
+echo "run 000" >"$dir/state"
+echo "$$ ${tick:-0} $ODDISH_RUN_START" >"$dir/runner"
+{
+	detach sh -c "$ODDISH_RUN_INNER" 2>&1
+	code=$?
+	trap "" PIPE
+	exec >/dev/null
+	printf "end %03d\n" "$code" 1<>"$dir/state"
+	echo "end $code" >&3
+} | {
+	exec 3>&-
+	trap "" XFSZ
+	(ulimit -f $((ODDISH_RUN_LIMIT / 512)); exec cat >>"$ODDISH_RUN_OUT") || {
+		: >"$dir/truncated"
+		printf "\n[oddish: output cut here, its limit is %s bytes]\n" "$ODDISH_RUN_LIMIT" >>"$ODDISH_RUN_OUT"
+		cat >/dev/null
+	}
+	: >"$dir/flushed"
+}'
+
+# ended sets code once the command has ended.
+ended() {
+	word= code=
+	{ read -r word code <"$dir/state"; } 2>/dev/null
+	[ "$word" = end ] || return 1
+	code=${code#0}
+	code=${code#0}
+}
+
+# alive tells whether the supervisor still runs: its pid, not taken over by another process, not a zombie.
+alive() {
+	{ read -r pid tick start <"$dir/runner"; } 2>/dev/null || return 1
+	{ read -r _ _ s _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ now _ <"/proc/$pid/stat"; } 2>/dev/null || return 1
+	[ "$s" != Z ] && [ "${now:-0}" = "$tick" ]
+}
+
+nap() { sleep "$1" 2>/dev/null || sleep 1; }
+
+# emit writes what $out has gained since the last time, up to its size of now.
+emit() {
+	size=$(stat -c %s "$out" 2>/dev/null || wc -c <"$out" 2>/dev/null) || return 0
+	[ "${size:-0}" -gt "$off" ] || return 0
+	tail -c +$((off + 1)) "$out" | head -c $((size - off))
+	off=$size
+}
+
+# follow emits about once a second until TERM, then a last time.
+# Its sleep must not hold our stdout, which would delay the end of the exec.
+follow() {
+	stop=
+	trap 'stop=1' TERM
+	while :; do
+		[ "$stop" ] || { sleep 1 </dev/null >/dev/null 2>&1 & wait $!; }
+		last=$stop
+		emit
+		[ -z "$last" ] || return 0
+	done
+}
+
+follower=
+begin_follow() {
+	[ "$live" ] || return 0
+	follow </dev/null &
+	follower=$!
+}
+
+# end_follow ends the follower; one that TERM hit before its trap has emitted nothing yet.
+end_follow() {
+	[ "$follower" ] || return 0
+	kill "$follower" 2>/dev/null
+	wait "$follower" 2>/dev/null || emit
+}
+
+# attach waits for a command that another call started.
+attach() {
+	{ read -r _ _ start <"$dir/runner"; } 2>/dev/null
+	say attached $(($(date +%s) - ${start:-$(date +%s)}))
+	missed=0 step=0.2
+	until ended; do
+		if ! alive; then
+			ended && break
+			# no runner yet: it may be about to write its name
+			missed=$((missed + 1))
+			if [ -s "$dir/runner" ] || [ $missed -gt 20 ]; then return 1; fi
+		fi
+		nap $step
+		[ $missed -gt 0 ] || step=1
+	done
+}
+
+# report tells the end once the output is complete, or after a second when a
+# process that was left behind still holds it.
+report() {
+	tries=0
+	until [ -e "$dir/flushed" ] || [ $tries -ge 40 ]; do
+		tries=$((tries + 1))
+		nap 0.025
+	done
+	end_follow
+	timedout=0 truncated=0
+	[ -e "$dir/timedout" ] && [ "$code" = 137 ] && timedout=1
+	[ -e "$dir/truncated" ] && truncated=1
+	say end "$code" $timedout $truncated
+}
+
+lost() {
+	end_follow
+	say lost
+}
+
+# watch hears from the runner of this call; the end of fd 0 without an end means that it was killed.
+watch() {
+	begin_follow
+	code= what=
+	while read -r what value; do
+		case $what in
+		pid) say pid "$value" ;;
+		end) code=$value; break ;;
+		taken) break ;;
+		esac
+	done
+	if [ "$what" = taken ]; then
+		attach || { lost; return; }
+	elif [ -z "$code" ]; then
+		ended || { lost; return; }
+	fi
+	report
+}
+
+# mine: the folder was made by the user who runs the command, not planted by another one.
+# Root removes what others planted; nobody else can touch what root made (the base is sticky).
+mine() {
+	[ ! -L "$dir" ] && [ -O "$dir" ] && return 0
+	[ "$(id -u)" = 0 ] && rm -rf "$dir" && return 1
+	say foreign
+	exit 0
+}
+
+say begin
+[ -d "$base" ] || { say nobase; exit 0; }
+if { [ -e "$dir" ] || [ -L "$dir" ]; } && mine; then
+	begin_follow
+	if attach; then report; else lost; fi
+	exit 0
+fi
+
+ODDISH_RUN_SETSID=
+if command -v setsid >/dev/null; then
+	ODDISH_RUN_SETSID=1
+elif ! command -v bash >/dev/null; then
+	say nosetsid
+	exit 0
+fi
+if [ -e "$out" ] || [ -L "$out" ]; then rm -f "$out"; fi
+{ : >"$out"; } 2>/dev/null || { say nooutput; exit 0; }
+ODDISH_RUN_DIR=$dir ODDISH_RUN_OUT=$out ODDISH_RUN_LIMIT=$limit
+ODDISH_RUN_START=${EPOCHSECONDS:-$(date +%s)}
+export ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_SCRIPT
+eval "$detach"
+detach sh -c "$runner" 3>&1 </dev/null >/dev/null 2>&1 | watch
