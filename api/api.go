@@ -288,6 +288,7 @@ type Experiment struct {
 	Total        int            `json:"total_trials"`
 	Completed    int            `json:"completed_trials"`
 	Counts       map[Status]int `json:"counts"`
+	RewardPassed int            `json:"reward_success" doc:"trials with reward 1 or more"`
 	RewardTotal  int            `json:"reward_total" doc:"trials with a reward"`
 	RewardSum    float64        `json:"reward_sum"`
 	CreatedAt    time.Time      `json:"created_at"`

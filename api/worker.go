@@ -44,6 +44,7 @@ type Job struct {
 	Attempt    int       `json:"attempt" doc:"1 is the first"`
 	Lease      string    `json:"lease"`
 	LeaseUntil time.Time `json:"lease_until"`
+	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the lease from now: what a worker goes by, since its clock may differ; absent: 60"`
 	Trial      TrialSpec `json:"trial"`
 }
 
@@ -82,6 +83,7 @@ type HeartbeatAck struct {
 	Cancel     []string  `json:"cancel" doc:"ids of jobs to stop"`
 	Lost       []string  `json:"lost" doc:"ids of jobs whose lease another worker holds or that ended: stop and forget them"`
 	LeaseUntil time.Time `json:"lease_until"`
+	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the renewed leases from now; absent: 60"`
 }
 
 // Progress reports what a running job is doing: POST /worker/v1/jobs/{id}/events.
@@ -106,6 +108,8 @@ type ProgressAck struct {
 // Finish ends an attempt: POST /worker/v1/jobs/{id}/finish. Repeating it with the same lease is harmless.
 type Finish struct {
 	// Outcome is success (ran to the end), failed or cancelled. Whether a failure is retried, the queue decides.
+	// Cancelled means stopped: by the user's wish, or, without one, by a worker that shuts down and hands the
+	// trial back, which does not use up an attempt.
 	Outcome       Status             `json:"outcome" enum:"success,failed,cancelled"`
 	Rewards       map[string]float64 `json:"rewards,omitempty"`
 	ErrorType     string             `json:"error_type,omitempty" doc:"Harbor's exception name; also with a success (a timeout that was still verified)"`

@@ -33,6 +33,7 @@ type call struct {
 	query   url.Values
 	header  http.Header
 	body    bodyFunc // nil: none
+	once    bool     // the body can be opened only once
 	repeat  repeat
 	idle    time.Duration // zero: Options.IdleTimeout
 }
@@ -60,8 +61,7 @@ func jsonBody(v any) bodyFunc {
 	}
 }
 
-// getJSON, postJSON and so on are one line each in the resources' files through this:
-// it sends the call and decodes the answer into a T.
+// do sends the call and decodes the answer into a T.
 func do[T any](ctx context.Context, c *Client, req call) (T, error) {
 	var out T
 	err := c.run(ctx, req, func(resp *http.Response) error {
@@ -118,86 +118,4 @@ func (c *Client) run(ctx context.Context, req call, handle func(*http.Response) 
 // open sends the call, again where allowed, and returns the successful answer, whose body the caller closes.
 func (c *Client) open(ctx context.Context, req call) (*http.Response, error) {
 	return c.tries(ctx, req, func(*http.Response) error { return nil })
-}
-
-// send makes one try. Not a success is an *Error; no answer is a *TransportError, or ctx's
-// own error when it was ctx that ended.
-func (c *Client) send(ctx context.Context, req call) (*http.Response, error) {
-	if c.baseErr != nil {
-		return nil, c.baseErr
-	}
-	address := c.address(req)
-	idle := req.idle
-	if idle == 0 {
-		idle = c.o.IdleTimeout
-	}
-	watched, dog := watch(ctx, idle)
-	wrap := func(err error) error { return tryError(ctx, watched, req.method, address, err) }
-
-	hr, err := c.build(watched, req, address, dog)
-	if err != nil {
-		dog.stop()
-		return nil, err
-	}
-	resp, err := c.http.Do(hr)
-	if err != nil {
-		defer dog.stop() // after wrap has asked why watched ended
-		return nil, wrap(err)
-	}
-	dog.touch()
-	resp.Body = &watchedReader{ReadCloser: resp.Body, w: dog, wrap: wrap, done: dog.stop}
-	if resp.StatusCode/100 != 2 {
-		defer resp.Body.Close()
-		return nil, errorFrom(req.method, address, resp)
-	}
-	return resp, nil
-}
-
-func (c *Client) build(ctx context.Context, req call, address string, dog *watchdog) (*http.Request, error) {
-	var body io.ReadCloser
-	var size int64
-	if req.body != nil {
-		r, n, err := req.body()
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", req.method, address, err)
-		}
-		body, size = &watchedReader{ReadCloser: r, w: dog}, n
-		if n == 0 {
-			_ = r.Close()
-			body = http.NoBody // else net/http takes 0 for "unknown"
-		}
-	}
-	hr, err := http.NewRequestWithContext(ctx, req.method, address, body)
-	if err != nil {
-		if body != nil {
-			_ = body.Close()
-		}
-		return nil, fmt.Errorf("%s %s: %w", req.method, address, err)
-	}
-	hr.ContentLength = size
-	for k, v := range req.header {
-		hr.Header[k] = v
-	}
-	if req.body != nil && hr.Header.Get("Content-Type") == "" {
-		hr.Header.Set("Content-Type", "application/json")
-	}
-	if c.o.APIKey != "" && !req.foreign {
-		hr.Header.Set("Authorization", "Bearer "+c.o.APIKey)
-	}
-	return hr, nil
-}
-
-// tryError gives a failed try its type. The caller's own context comes first: its end is no fault of the server.
-func tryError(ctx, watched context.Context, method, address string, err error) error {
-	if ctx.Err() != nil {
-		return fmt.Errorf("%s %s: %w", method, address, ctx.Err())
-	}
-	if cause := context.Cause(watched); errors.Is(cause, errIdle) {
-		err = cause
-	}
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err // it repeats method and address
-	}
-	return &TransportError{Method: method, URL: address, Err: err}
 }

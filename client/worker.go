@@ -60,8 +60,7 @@ func (c *Client) PutFile(ctx context.Context, jobID, lease, name string, offset 
 	if offset >= 0 {
 		req.query = url.Values{"offset": {strconv.FormatInt(offset, 10)}}
 	}
-	var err error
-	if req.body, req.repeat, err = fileBody(r); err != nil {
+	if err := setFile(&req, r); err != nil {
 		return fmt.Errorf("%s %s: %w", req.method, req.path, err)
 	}
 	return c.run(ctx, req, func(*http.Response) error { return nil })
@@ -93,21 +92,25 @@ func fence(lease string) http.Header {
 	return http.Header{api.LeaseHeader: {lease}}
 }
 
-// fileBody makes a body that can be opened again where r allows it. Each try reads through
-// a reader of its own, because the transport may still read the one before.
-func fileBody(r io.Reader) (bodyFunc, repeat, error) {
+// setFile makes r the body, repeatable where r allows it. Each try reads through a reader of
+// its own, because the transport may still read the one before.
+func setFile(req *call, r io.Reader) error {
 	at, ok := r.(interface {
 		io.ReaderAt
 		io.Seeker
 	})
 	if !ok {
-		return func() (io.ReadCloser, int64, error) { return io.NopCloser(r), -1, nil }, repeatNever, nil
+		req.once = true
+		req.body = func() (io.ReadCloser, int64, error) { return io.NopCloser(r), -1, nil }
+		return nil
 	}
 	size, err := at.Seek(0, io.SeekEnd)
 	if err != nil {
-		return nil, repeatNever, fmt.Errorf("size of file: %w", err)
+		return fmt.Errorf("size of file: %w", err)
 	}
-	return func() (io.ReadCloser, int64, error) {
+	req.repeat = repeatSafe
+	req.body = func() (io.ReadCloser, int64, error) {
 		return io.NopCloser(io.NewSectionReader(at, 0, size)), size, nil
-	}, repeatSafe, nil
+	}
+	return nil
 }

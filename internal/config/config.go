@@ -46,6 +46,8 @@ type Config struct {
 	ModelConcurrencyOverrides Limits `env:"ODDISH_MODEL_CONCURRENCY_OVERRIDES"`
 	// Sandbox of trials that ask for none: `builtin`, `docker` or `fake`. Default: `docker` where an engine answers, else `builtin`.
 	DefaultEnvironment string `env:"ODDISH_DEFAULT_ENVIRONMENT"`
+	// Key (32 bytes, hex or base64) that encrypts the secrets of waiting trials in the database. Several servers on one database share it. Default: the file `secret.key` in the data directory.
+	SecretKey string `env:"ODDISH_SECRET_KEY"`
 	// Largest task archive that the server takes, in MiB.
 	MaxTaskUploadMB int64 `env:"ODDISH_MAX_TASK_UPLOAD_MB" envDefault:"512"`
 
@@ -130,15 +132,6 @@ func (c Config) Slots() int {
 	return max(8, 4*runtime.NumCPU())
 }
 
-// Limits returns the limits by queue key, with that of local agents filled in.
-func (c Config) Limits() map[string]int {
-	limits := map[string]int{"local": max(4, 2*runtime.NumCPU())}
-	for k, n := range c.ModelConcurrencyOverrides {
-		limits[k] = n
-	}
-	return limits
-}
-
 // Getenv looks up a variable of Env.
 func (c Config) Getenv(name string) (string, bool) {
 	v, ok := c.Env[name]
@@ -165,7 +158,7 @@ func (c Config) check() error {
 		value int64
 		least int64
 	}{
-		{"ODDISH_DEFAULT_MODEL_CONCURRENCY", int64(c.DefaultModelConcurrency), 0},
+		{"ODDISH_DEFAULT_MODEL_CONCURRENCY", int64(c.DefaultModelConcurrency), 1},
 		{"ODDISH_WORKER_SLOTS", int64(c.WorkerSlots), 0},
 		{"ODDISH_MAX_TASK_UPLOAD_MB", c.MaxTaskUploadMB, 1},
 		{"ODDISH_DRAIN_TIMEOUT", int64(c.DrainTimeout), 0},

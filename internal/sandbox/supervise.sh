@@ -21,7 +21,7 @@ ODDISH_RUN_INNER='
 echo "$$" >"$ODDISH_RUN_DIR/pid"
 trap "" PIPE # the caller may have gone already
 echo "pid $$" >&3
-exec 3>&-
+exec 2>&1 3>&-
 trap - PIPE
 script=$ODDISH_RUN_SCRIPT
 unset ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_SCRIPT
@@ -38,7 +38,7 @@ read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ tick _ </proc/self/stat
 echo "run 000" >"$dir/state"
 echo "$$ ${tick:-0} $ODDISH_RUN_START" >"$dir/runner"
 {
-	detach sh -c "$ODDISH_RUN_INNER" 2>&1
+	detach sh -c "$ODDISH_RUN_INNER" # its stderr is still /dev/null, so no shell tells there that it was killed
 	code=$?
 	trap "" PIPE
 	exec >/dev/null

@@ -1,0 +1,17 @@
+// Command oddish evaluates AI agents; see the help of its commands. All of it is in internal/cli.
+package main
+
+import (
+	"os"
+
+	"oddish/internal/cli"
+	"oddish/internal/sandbox/builtin"
+)
+
+func main() {
+	// The builtin sandbox runs this program again as its own children.
+	if builtin.Dispatch() {
+		return
+	}
+	os.Exit(cli.Main())
+}

@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oddish/api"
+	"oddish/client"
+)
+
+type cancelFlags struct {
+	api, experiment  string
+	force, yes, json bool
+}
+
+func (a *App) cancelCommand() *cobra.Command {
+	f := &cancelFlags{}
+	cmd := &cobra.Command{
+		Use:     "cancel [TASK|TRIAL] [flags]",
+		GroupID: groupUse,
+		Short:   "Stop the trials of a task or an experiment, or one trial",
+		Long:    "Stop trials that wait or run. What they have written so far is kept, and trials that have ended stay as they are.",
+		Example: "oddish cancel hello-world-1a2b3c4d-0   # one trial\noddish cancel -e calm-otter-k3f9 --yes    # a whole experiment",
+		Args:    atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.cancel(cmd.Context(), f, strings.Join(args, ""))
+		},
+	}
+	cmd.Flags().StringVarP(&f.experiment, "experiment", "e", "", "`NAME`: name or id of an experiment")
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "the same as --yes")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {trials_cancelled, task_ids[], ...}; does not ask")
+	addAPIFlag(cmd.Flags(), &f.api)
+	return cmd
+}
+
+func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	switch {
+	case id != "" && f.experiment != "":
+		return usagef("both %q and --experiment are given: give one", id)
+	case id == "" && f.experiment == "":
+		return usagef("nothing to cancel is named: want a task, a trial, or -e EXPERIMENT")
+	}
+	c, err := a.connect(f.api, 0)
+	if err != nil {
+		return err
+	}
+	what, do, err := a.cancelTarget(ctx, c, f, id)
+	if err != nil {
+		return c.explain(err)
+	}
+	if !f.yes && !f.force && !f.json {
+		ok, err := a.confirm("Cancel "+what+"?", "--yes")
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return failf("", "nothing was cancelled")
+		}
+	}
+	got, err := do(ctx)
+	if err != nil {
+		return c.explain(err)
+	}
+	if f.json {
+		return a.printJSON(got)
+	}
+	if got.TrialsCancelled == 0 {
+		a.outPrinter().line("Nothing to cancel: no trial of " + what + " waits or runs.")
+		return nil
+	}
+	a.outPrinter().line(plural(got.TrialsCancelled, "trial") + " of " + what + " cancelled")
+	return nil
+}
+
+// cancelTarget finds what an id means: a task, else a trial. It returns its description and what cancels it.
+func (a *App) cancelTarget(ctx context.Context, c connection, f *cancelFlags, id string) (string, func(context.Context) (api.Cancelled, error), error) {
+	if f.experiment != "" {
+		e, err := c.client.Experiment(ctx, f.experiment)
+		if client.StatusOf(err) == 404 {
+			return "", nil, notFound("`oddish status` lists the experiments", "no experiment %q", f.experiment)
+		}
+		return fmt.Sprintf("experiment %s (%s)", e.Name, e.ID), func(ctx context.Context) (api.Cancelled, error) {
+			return c.client.CancelExperiment(ctx, e.ID)
+		}, err
+	}
+	if _, err := c.client.Task(ctx, id); client.StatusOf(err) != 404 {
+		return "task " + id, func(ctx context.Context) (api.Cancelled, error) {
+			return c.client.Cancel(ctx, api.Cancel{TaskIDs: []string{id}})
+		}, err
+	}
+	_, err := c.client.Trial(ctx, id)
+	if client.StatusOf(err) == 404 {
+		return "", nil, notFound("an experiment is named with -e", "no task and no trial %q", id)
+	}
+	return "trial " + id, func(ctx context.Context) (api.Cancelled, error) { return c.client.CancelTrial(ctx, id) }, err
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"oddish/internal/config"
+	"oddish/internal/store"
+)
+
+func (a *App) dbCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "db",
+		GroupID: groupServe,
+		Short:   "Set up the database, or show its state",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.dbSetupCommand(), a.dbStatusCommand())
+	return cmd
+}
+
+// databaseState is the document of `db setup --json` and `db status --json`.
+type databaseState struct {
+	Database string `json:"database"`
+	Version  int64  `json:"version"`
+	Latest   int64  `json:"latest"`
+	Current  bool   `json:"current"`
+}
+
+func (a *App) dbSetupCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "setup [flags]",
+		Short: "Create the tables, or bring them up to date",
+		Long:  "Create the tables, or bring them up to date. `oddish api` does the same when it starts. It may be repeated.",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.database(cmd.Context(), true, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: {database, version, latest, current}")
+	return cmd
+}
+
+func (a *App) dbStatusCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Show which database is used and the version of its tables",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.database(cmd.Context(), false, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: {database, version, latest, current}")
+	return cmd
+}
+
+func (a *App) database(ctx context.Context, setup, asJSON bool) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	state, err := readDatabase(ctx, cfg, setup)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.printJSON(state)
+	}
+	p := a.outPrinter()
+	p.line("database  " + state.Database)
+	switch {
+	case state.Version == 0:
+		p.line("tables    none yet: `oddish db setup` creates them")
+	case state.Current:
+		p.line(fmt.Sprintf("tables    version %d, up to date", state.Version))
+	default:
+		p.line(fmt.Sprintf("tables    version %d of %d: `oddish db setup` updates them", state.Version, state.Latest))
+	}
+	return nil
+}
+
+// readDatabase looks at the database, after setting it up if that is wanted. Looking does not create a file.
+func readDatabase(ctx context.Context, cfg config.Config, setup bool) (databaseState, error) {
+	dir := ""
+	if cfg.OddishDatabaseURL == "" && cfg.PlainDatabaseURL == "" {
+		var err error
+		if dir, err = cfg.RequireDataDir(); err != nil {
+			return databaseState{}, err
+		}
+	}
+	dsn := cfg.DatabaseURL(dir)
+	state := databaseState{Database: withoutPassword(dsn)}
+	if path, ok := strings.CutPrefix(dsn, "sqlite:///"); ok && !setup {
+		if _, err := os.Stat(path); os.IsNotExist(err) {
+			return state, nil
+		}
+	}
+	if setup && dir != "" {
+		if err := prepareDataDir(dir); err != nil {
+			return state, err
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	open := store.Open
+	if setup {
+		open = func(ctx context.Context, _ string, log *slog.Logger) (*store.DB, error) {
+			return openDatabase(ctx, cfg, dir, log)
+		}
+	}
+	db, err := open(ctx, dsn, log)
+	if err != nil {
+		return state, err
+	}
+	defer db.Close()
+	if state.Version, state.Latest, err = db.SchemaVersion(ctx); err != nil {
+		return state, err
+	}
+	state.Current = state.Version == state.Latest
+	return state, nil
+}
+
+// withoutPassword is a database URL fit to be shown.
+func withoutPassword(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		scheme, _, _ := strings.Cut(raw, "://")
+		return scheme + "://…"
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,237 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// runFlags are the flags of `oddish run` as they were given.
+type runFlags struct {
+	cmd *cobra.Command // to see which were given
+
+	path, config, task string
+	include, exclude   []string
+	nTasks             int
+
+	arms        armList
+	nTrials     int
+	agentEnv    pairs
+	agentKwargs pairs
+
+	env         string
+	envKwargs   pairs
+	cpus        int
+	memoryMB    int
+	storageMB   int
+	gpus        int
+	forceBuild  bool
+	noForce     bool
+	noVerify    bool
+	verify      bool
+	artifacts   []string
+	maxAttempts int
+	multipliers [5]float64 // see multiplierFlags
+
+	priority, experiment, user, githubUser, githubMeta string
+
+	watch, noWatch, background, async, quiet, json bool
+	failOn                                         []string
+
+	api         string
+	port        int
+	nConcurrent jsonInts
+	fresh       bool
+
+	// Of other versions; refused with advice.
+	dataset, publish, runAnalysis string
+}
+
+const (
+	adviceDataset  = "data sets are not fetched by name: check the data set out and give its folder as the path"
+	adviceAnalysis = "trial analysis is not available"
+	advicePublish  = "experiments cannot be published: this server has no public pages"
+)
+
+// multiplierFlags are the timeout multipliers in the order of runFlags.multipliers.
+var multiplierFlags = [5]struct{ name, usage string }{
+	{"timeout-multiplier", "`N`: multiply every timeout of the task"},
+	{"agent-timeout-multiplier", "`N`: multiply the agent's timeout"},
+	{"verifier-timeout-multiplier", "`N`: multiply the verifier's timeout"},
+	{"agent-setup-timeout-multiplier", "`N`: multiply the timeout for installing the agent"},
+	{"environment-build-timeout-multiplier", "`N`: multiply the timeout for starting the sandbox"},
+}
+
+func (f *runFlags) define(fs *pflag.FlagSet) {
+	f.agentEnv, f.agentKwargs, f.envKwargs = pairs{}, pairs{}, pairs{}
+	fs.SortFlags = false
+	inGroup(fs, "Tasks", f.defineTasks)
+	inGroup(fs, "Agents", f.defineAgents)
+	inGroup(fs, "Sandbox and trial", f.defineSandbox)
+	inGroup(fs, "Experiment", f.defineExperiment)
+	inGroup(fs, "Output", f.defineOutput)
+	inGroup(fs, "Server", f.defineServer)
+	f.defineRefused(fs)
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name {
+		case "agent-env":
+			name = "ae"
+		case "agent-kwarg":
+			name = "ak"
+		case "env-kwarg":
+			name = "ek"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+func (f *runFlags) defineTasks(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.path, "path", "p", "", "`DIR`: task, or folder of tasks; the same as PATH")
+	fs.StringVar(&f.task, "task", "", "`ID`: run an uploaded task again, instead of a path")
+	fs.StringArrayVarP(&f.include, "task-name", "t", nil, "`GLOB`: only tasks with such a name; repeatable")
+	fs.StringArrayVarP(&f.exclude, "exclude-task-name", "x", nil, "`GLOB`: no tasks with such a name; repeatable")
+	fs.IntVarP(&f.nTasks, "n-tasks", "l", 0, "`N`: at most so many tasks, after the filters")
+	fs.StringVarP(&f.config, "config", "c", "", "`FILE`: sweep file (YAML or JSON); flags win over it")
+}
+
+func (f *runFlags) defineAgents(fs *pflag.FlagSet) {
+	fs.VarP(agentValue{&f.arms}, "agent", "a", "`AGENT`: who works on the tasks; repeatable (default "+defaultAgent+")")
+	fs.VarP(modelValue{&f.arms}, "model", "m", "`MODEL`: of the agent before it, or of all agents if it stands first; several are run one beside the other")
+	fs.IntVar(&f.nTrials, "n-trials", 1, "`N`: trials of each task with each agent and model")
+	fs.Var(f.agentEnv, "ae", "`KEY=VALUE`: environment of the agent; repeatable (also --agent-env)")
+	fs.Var(f.agentKwargs, "ak", "`KEY=VALUE`: option of the agent; repeatable (also --agent-kwarg)")
+}
+
+func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.env, "env", "e", "", "`KIND`: sandbox, one of "+strings.Join(sandboxKinds(), ", ")+" (default: the server chooses)")
+	fs.Var(f.envKwargs, "ek", "`KEY=VALUE`: option of the sandbox; repeatable (also --env-kwarg)")
+	fs.IntVar(&f.cpus, "override-cpus", 0, "`N`: processors, instead of what the task asks for")
+	fs.IntVar(&f.memoryMB, "override-memory-mb", 0, "`MB`: memory, instead of what the task asks for")
+	fs.IntVar(&f.storageMB, "override-storage-mb", 0, "`MB`: disk, instead of what the task asks for")
+	fs.IntVar(&f.gpus, "override-gpus", 0, "`N`: GPUs, instead of what the task asks for")
+	fs.BoolVar(&f.forceBuild, "force-build", false, "build the image even where a built or named one exists")
+	fs.BoolVar(&f.noForce, "no-force-build", false, "use an image that exists")
+	fs.BoolVar(&f.noVerify, "disable-verification", false, "do not run the tests; trials have no reward")
+	fs.BoolVar(&f.verify, "enable-verification", false, "run the tests even if the sweep file says no")
+	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
+	fs.IntVar(&f.maxAttempts, "max-attempts", 0, "`N`: how often a trial may be tried that fails for no fault of its own (default: the server's, 3)")
+	for i, m := range multiplierFlags {
+		fs.Float64Var(&f.multipliers[i], m.name, 0, m.usage)
+	}
+}
+
+func (f *runFlags) defineExperiment(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.experiment, "experiment", "E", "", "`NAME`: name or id of the experiment to add to; made if there is none (default: a new name)")
+	fs.StringVarP(&f.priority, "priority", "P", "low", "`LEVEL`: low or high; high goes first in its queue")
+	fs.StringVarP(&f.user, "user", "u", "", "`NAME`: who runs this (default: your login name)")
+	fs.StringVarP(&f.githubUser, "github-user", "G", "", "`NAME`: who runs this, on GitHub")
+	fs.StringVar(&f.githubMeta, "github-meta", "", "`JSON`: an object about the pull request, kept with the task")
+}
+
+func (f *runFlags) defineOutput(fs *pflag.FlagSet) {
+	fs.BoolVarP(&f.watch, "watch", "w", false, "wait and show progress until the trials have ended (the default without --json)")
+	fs.BoolVar(&f.noWatch, "no-watch", false, "return when the trials are queued")
+	fs.BoolVarP(&f.background, "background", "b", false, "the same as --no-watch")
+	fs.BoolVar(&f.async, "async", false, "the same as --no-watch")
+	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the outcome")
+	fs.BoolVar(&f.json, "json", false, "print one JSON document and return when the trials are queued; with --watch, wait and print the results")
+	fs.StringArrayVar(&f.failOn, "fail-on", nil, "`CONDITION`: exit with status 7 on error (a trial failed or was cancelled) or reward<X (the mean reward is less, or there is none); repeatable, or with commas")
+}
+
+func (f *runFlags) defineServer(fs *pflag.FlagSet) {
+	fs.StringVar(&f.api, "api", "", "`URL`: address of the server (default: ODDISH_API_URL, else http://localhost:8000)")
+	fs.IntVar(&f.port, "port", 0, "`N`: port of the server on this machine")
+	fs.Var(&f.nConcurrent, "n-concurrent", "`JSON`: trials at once by queue key, for a server that this command starts")
+	fs.BoolVar(&f.fresh, "fresh", false, "restart the local server first")
+}
+
+// defineRefused takes flags that people know from elsewhere, to say what to do instead.
+func (f *runFlags) defineRefused(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.dataset, "dataset", "d", "", "")
+	fs.StringVar(&f.publish, "publish", "", "")
+	fs.StringVar(&f.runAnalysis, "run-analysis", "", "")
+	fs.Bool("no-publish", false, "")
+	for _, name := range []string{"publish", "run-analysis"} {
+		fs.Lookup(name).NoOptDefVal = "true"
+	}
+	for _, name := range []string{"dataset", "publish", "run-analysis", "no-publish"} {
+		fs.Lookup(name).Hidden = true
+	}
+}
+
+// given reports whether a flag stands on the command line.
+func (f *runFlags) given(name string) bool { return f.cmd.Flags().Changed(name) }
+
+// waits reports whether the command waits for the trials.
+func (f *runFlags) waits() bool {
+	if f.json {
+		return f.watch
+	}
+	return !f.noWatch && !f.background && !f.async
+}
+
+// check refuses flags that contradict one another.
+func (f *runFlags) check() error {
+	detached := f.noWatch || f.background || f.async
+	switch {
+	case f.dataset != "":
+		return usagef("--dataset: %s", adviceDataset)
+	case f.publish != "":
+		return usagef("--publish: %s", advicePublish)
+	case f.runAnalysis != "":
+		return usagef("--run-analysis: %s", adviceAnalysis)
+	case f.watch && detached:
+		return usagef("--watch contradicts --no-watch, --background and --async")
+	case f.noVerify && f.verify:
+		return usagef("--disable-verification contradicts --enable-verification")
+	case f.forceBuild && f.noForce:
+		return usagef("--force-build contradicts --no-force-build")
+	case len(f.failOn) > 0 && !f.waits():
+		return usagef("--fail-on looks at results, so the command must wait for them: %s", waitAdvice(f.json, detached))
+	case f.task != "" && (f.path != "" || len(f.include)+len(f.exclude) > 0 || f.given("n-tasks")):
+		return usagef("--task names one uploaded task: leave out the path and the filters")
+	case f.api != "" && f.port != 0:
+		return usagef("--api and --port both say where the server is: give one")
+	case f.given("priority") && f.priority != "low" && f.priority != "high":
+		return usagef("--priority %q: want low or high", f.priority)
+	}
+	return f.checkNumbers()
+}
+
+func waitAdvice(json, detached bool) string {
+	if json && !detached {
+		return "add --watch"
+	}
+	return "remove --background, --async and --no-watch"
+}
+
+func (f *runFlags) checkNumbers() error {
+	for _, n := range []struct {
+		name  string
+		value int
+		least int
+	}{
+		{"n-trials", f.nTrials, 1},
+		{"n-tasks", f.nTasks, 1},
+		{"max-attempts", f.maxAttempts, 1},
+		{"override-cpus", f.cpus, 1},
+		{"override-memory-mb", f.memoryMB, 1},
+		{"override-storage-mb", f.storageMB, 1},
+		{"override-gpus", f.gpus, 0},
+		{"port", f.port, 1},
+	} {
+		if f.given(n.name) && n.value < n.least {
+			return usagef("--%s %d: want %d or more", n.name, n.value, n.least)
+		}
+	}
+	if f.port > 65535 {
+		return usagef("--port %d: want 1 to 65535", f.port)
+	}
+	for i, m := range multiplierFlags {
+		if f.given(m.name) && !(f.multipliers[i] > 0) {
+			return usagef("--%s %v: want a number above 0", m.name, f.multipliers[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package cli
+
+import (
+	"encoding/json"
+	"os/user"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"oddish/api"
+	"oddish/internal/task"
+)
+
+// runPlan is what `oddish run` will do, after flags and sweep file were put together.
+type runPlan struct {
+	path       string
+	taskID     string // instead of path
+	include    []string
+	exclude    []string
+	limit      int // 0: all
+	noVerify   bool
+	arms       []arm
+	sweep      api.Sweep // without task, configs and experiment
+	experiment string
+	conditions []condition
+	quiet      bool
+	json       bool
+	wait       bool
+}
+
+// planRun checks everything that can be checked without a server.
+func (a *App) planRun(f *runFlags) (*runPlan, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	file := &sweepFile{}
+	if f.config != "" {
+		var err error
+		if file, err = readSweepFile(a.path(f.config)); err != nil {
+			return nil, err
+		}
+	}
+	conditions, err := parseConditions(f.failOn)
+	if err != nil {
+		return nil, err
+	}
+	p := &runPlan{
+		path: f.path, taskID: f.task, include: f.include, exclude: f.exclude, limit: f.nTasks,
+		conditions: conditions, quiet: f.quiet, json: f.json, wait: f.waits(),
+	}
+	p.takeTasks(file)
+	if p.path == "" && p.taskID == "" {
+		return nil, usagef("no tasks given: want the path of a task or of a folder of tasks")
+	}
+	if err := checkGlobs(append(slices.Clone(p.include), p.exclude...)); err != nil {
+		return nil, err
+	}
+	if p.arms, err = planArms(f, file); err != nil {
+		return nil, err
+	}
+	p.noVerify = f.noVerify || (!f.verify && file.DisableVerification != nil && *file.DisableVerification)
+	return p, p.planSweep(f, file)
+}
+
+// takeTasks fills in from the file what no flag says about the choice of tasks.
+func (p *runPlan) takeTasks(file *sweepFile) {
+	if p.taskID != "" {
+		return
+	}
+	if p.path == "" {
+		p.path = file.Path
+	}
+	if len(p.include) == 0 {
+		p.include = file.TaskNames
+	}
+	if len(p.exclude) == 0 {
+		p.exclude = file.ExcludeTaskNames
+	}
+	if p.limit == 0 && file.NTasks != nil {
+		p.limit = *file.NTasks
+	}
+}
+
+// planArms takes the agents from the flags, or from the file when no flag names one, and adds what flags say about all of them.
+func planArms(f *runFlags, file *sweepFile) ([]arm, error) {
+	arms := f.arms.arms()
+	if f.config != "" && !f.given("agent") {
+		if f.given("model") {
+			return nil, usagef("--model beside a sweep file replaces its agents: name them with --agent as well")
+		}
+		arms = file.arms()
+	}
+	for i := range arms {
+		r := &arms[i]
+		if r.NTrials == 0 || f.given("n-trials") {
+			r.NTrials = f.nTrials
+		}
+		r.Env = merged(r.Env, f.agentEnv)
+		kwargs := map[string]any{}
+		for k, v := range r.Kwargs {
+			kwargs[k] = v
+		}
+		for k, v := range f.agentKwargs {
+			kwargs[k] = v
+		}
+		r.Kwargs = kwargs
+	}
+	return arms, checkArms(arms)
+}
+
+func merged(a, b map[string]string) map[string]string {
+	out := make(map[string]string, len(a)+len(b))
+	for k, v := range a {
+		out[k] = v
+	}
+	for k, v := range b {
+		out[k] = v
+	}
+	return out
+}
+
+// planSweep fills in the submission.
+func (p *runPlan) planSweep(f *runFlags, file *sweepFile) error {
+	s := &p.sweep
+	s.User = firstNonEmpty(f.user, loginName())
+	s.Priority = api.Priority(f.priority)
+	if !f.given("priority") && file.Priority != "" {
+		if file.Priority != "low" && file.Priority != "high" {
+			return usagef("%s: priority %q: want low or high", f.config, file.Priority)
+		}
+		s.Priority = api.Priority(file.Priority)
+	}
+	p.experiment = firstNonEmpty(f.experiment, file.ExperimentID)
+	env := firstNonEmpty(f.env, file.Environment)
+	if env != "" {
+		if !slices.Contains(sandboxKinds(), env) {
+			return usagef("sandbox kind %q is unknown: want docker, builtin or fake", env)
+		}
+		s.Environment = &env
+	}
+	if f.githubUser != "" {
+		s.GithubUsername = &f.githubUser
+	}
+	if f.githubMeta != "" {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(f.githubMeta), &object); err != nil {
+			return usagef("--github-meta: want a JSON object: %v", err)
+		}
+		s.Tags = map[string]string{"github_meta": f.githubMeta}
+	}
+	if n := f.maxAttempts; n > 0 {
+		s.MaxAttempts = &n
+	} else {
+		s.MaxAttempts = file.MaxTrialAttempts
+	}
+	s.Harbor = p.harbor(f, file)
+	return nil
+}
+
+// harbor is the part of Harbor's job configuration that flags and file set; nil if they set none.
+func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
+	h := &api.HarborConfig{}
+	e := &api.EnvironmentConfig{
+		OverrideCPUs:      f.number("override-cpus", f.cpus, file.OverrideCPUs),
+		OverrideMemoryMB:  f.number("override-memory-mb", f.memoryMB, file.OverrideMemoryMB),
+		OverrideStorageMB: f.number("override-storage-mb", f.storageMB, file.OverrideStorageMB),
+		OverrideGPUs:      f.number("override-gpus", f.gpus, file.OverrideGPUs),
+	}
+	if f.forceBuild || f.noForce {
+		force := f.forceBuild
+		e.ForceBuild = &force
+	}
+	if len(f.envKwargs) > 0 {
+		e.Kwargs = f.envKwargs
+	}
+	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
+		e.ForceBuild != nil || e.Kwargs != nil
+	if set {
+		h.Environment = e
+	}
+	if p.noVerify {
+		yes := true
+		h.Verifier = &api.VerifierConfig{Disable: &yes}
+		set = true
+	}
+	for _, source := range f.artifacts {
+		h.Artifacts = append(h.Artifacts, api.Artifact{Source: source})
+		set = true
+	}
+	for i, target := range []**float64{
+		&h.TimeoutMultiplier, &h.AgentTimeoutMultiplier, &h.VerifierTimeoutMultiplier,
+		&h.AgentSetupTimeoutMultiplier, &h.EnvironmentBuildTimeoutMultiplier,
+	} {
+		if m := f.multipliers[i]; m > 0 {
+			*target = &m
+			set = true
+		}
+	}
+	if !set {
+		return nil
+	}
+	return h
+}
+
+// number is the flag's value if it was given, else the file's.
+func (f *runFlags) number(name string, value int, fromFile *int) *int {
+	if f.given(name) {
+		return &value
+	}
+	return fromFile
+}
+
+// configs are the arms in the form of the API.
+func (p *runPlan) configs() []api.SweepConfig {
+	var out []api.SweepConfig
+	for _, r := range p.arms {
+		c := api.SweepConfig{Agent: r.Agent, NTrials: r.NTrials}
+		if r.Model != "" {
+			c.Model = &r.Model
+		}
+		if len(r.Env) > 0 || len(r.Kwargs) > 0 {
+			c.AgentConfig = &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// filter applies the globs and the limit, in that order, to the names of tasks. Invalid ones are filtered too, so that they
+// are not reported where they were not asked for, but do not count against the limit.
+func (p *runPlan) filter(tasks []*task.Task, invalid []task.Invalid) ([]*task.Task, []task.Invalid) {
+	tasks = slices.DeleteFunc(tasks, func(t *task.Task) bool { return !p.wants(taskName(t), t.Name, t.ShortName) })
+	invalid = slices.DeleteFunc(invalid, func(i task.Invalid) bool { return !p.wants(filepath.Base(i.Dir)) })
+	if p.limit > 0 && len(tasks) > p.limit {
+		tasks = tasks[:p.limit]
+	}
+	return tasks, invalid
+}
+
+// wants reports whether a task of which these are the names passes the filters.
+func (p *runPlan) wants(names ...string) bool {
+	return (len(p.include) == 0 || matchesAny(p.include, names)) && !matchesAny(p.exclude, names)
+}
+
+func matchesAny(globs, names []string) bool {
+	for _, g := range globs {
+		for _, n := range names {
+			if ok, _ := path.Match(g, n); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func checkGlobs(globs []string) error {
+	for _, g := range globs {
+		if _, err := path.Match(g, ""); err != nil {
+			return usagef("%q is no pattern: want something like hello-*", g)
+		}
+	}
+	return nil
+}
+
+// taskName is the name under which a task is uploaded: its folder's, as in every Oddish client.
+func taskName(t *task.Task) string { return filepath.Base(t.Dir) }
+
+func loginName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "unknown"
+}
+
+func firstNonEmpty(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// shown is a path as the user would write it: relative when it is below the working directory.
+func (a *App) shown(p string) string {
+	if rel, err := filepath.Rel(a.Dir, p); err == nil && filepath.IsLocal(rel) {
+		return rel
+	}
+	return p
+}
+
+// path makes a path that the user gave relative to the working directory.
+func (a *App) path(p string) string {
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(a.Dir, p)
+}

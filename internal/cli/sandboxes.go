@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin"
+	"oddish/internal/sandbox/docker"
+	"oddish/internal/sandbox/fake"
+)
+
+// sandboxKinds are the kinds that this program has, in the order in which a default is looked for; fake is
+// never a default.
+func sandboxKinds() []string { return []string{"docker", "builtin", "fake"} }
+
+// checkTimeout bounds how long a provider may take to say whether it works here.
+const checkTimeout = 10 * time.Second
+
+// sandboxes makes the providers of the given kinds (none: all), preferred first, and says why others are left out. One that
+// was asked for by name and does not work here is an error.
+func sandboxes(ctx context.Context, dataDir string, only []string, log *slog.Logger) (out []sandbox.Provider, reasons []string, err error) {
+	kinds := only
+	if len(kinds) == 0 {
+		kinds = sandboxKinds()
+	}
+	for _, kind := range kinds {
+		p, err := newProvider(ctx, kind, dataDir, log)
+		if err == nil {
+			out = append(out, p)
+			continue
+		}
+		if len(only) > 0 {
+			return nil, nil, fmt.Errorf("sandbox %s: %w", kind, err)
+		}
+		reasons = append(reasons, kind+": "+err.Error())
+	}
+	return out, reasons, nil
+}
+
+// newProvider makes one provider and checks that it works on this machine.
+func newProvider(ctx context.Context, kind, dataDir string, log *slog.Logger) (sandbox.Provider, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	p, err := makeProvider(kind, dataDir, log)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.Check(ctx)
+}
+
+func makeProvider(kind, dataDir string, log *slog.Logger) (sandbox.Provider, error) {
+	log = log.With("sandbox", kind)
+	switch kind {
+	case "builtin":
+		dir := filepath.Join(dataDir, "sandboxes")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+		return builtin.New(builtin.Config{Dir: dir, Hide: []string{dataDir}, Log: log})
+	case "docker":
+		return docker.New(docker.Config{Log: log})
+	case "fake":
+		return fake.New(), nil
+	}
+	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
+}
+
+// defaultKind is the kind of trials that ask for none: the configured one, else docker where it answers, else builtin. ok is false
+// if this machine cannot run it.
+func defaultKind(configured string, offered []sandbox.Provider) (kind string, ok bool) {
+	for _, p := range offered {
+		if p.Kind() == configured || configured == "" && p.Kind() != fake.Kind {
+			return p.Kind(), true
+		}
+	}
+	return firstNonEmpty(configured, builtin.Kind), false
+}
+
+// stopSandboxes removes every sandbox of this installation, also those that killed workers left, and returns how many.
+func stopSandboxes(ctx context.Context, dataDir string, log *slog.Logger) (int, error) {
+	providers, _, err := sandboxes(ctx, dataDir, nil, log)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, p := range providers {
+		list, err := p.List(ctx, ownerOf(dataDir))
+		if err != nil {
+			return n, fmt.Errorf("list %s sandboxes: %w", p.Kind(), err)
+		}
+		for _, info := range list {
+			if err := removeSandbox(ctx, p, info.ID); err != nil {
+				return n, err
+			}
+			n++
+		}
+	}
+	return n, nil
+}
+
+func removeSandbox(ctx context.Context, p sandbox.Provider, id string) error {
+	box, err := p.Attach(ctx, id)
+	if err != nil {
+		return fmt.Errorf("attach to %s sandbox %s: %w", p.Kind(), id, err)
+	}
+	if err := box.Stop(ctx); err != nil {
+		return fmt.Errorf("stop %s sandbox %s: %w", p.Kind(), id, err)
+	}
+	return nil
+}

@@ -1,0 +1,301 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oddish/api"
+	"oddish/client"
+)
+
+type statusFlags struct {
+	api, experiment string
+	watch, json     bool
+	limit           int
+}
+
+func (a *App) statusCommand() *cobra.Command {
+	f := &statusFlags{}
+	cmd := &cobra.Command{
+		Use:     "status [TASK] [flags]",
+		GroupID: groupUse,
+		Short:   "Show what is going on: everything, one task, or one experiment",
+		Long: "Show the server and the latest experiments; or, with the id of a task or (-e) the id or name of an experiment, its trials. " +
+			"A TASK that does not exist is looked up as an experiment.",
+		Example: "oddish status\noddish status hello-world-1a2b3c4d\noddish status -e calm-otter-k3f9 --watch",
+		Args:    atMostOne,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.status(cmd.Context(), f, strings.Join(args, ""))
+		},
+	}
+	cmd.Flags().StringVarP(&f.experiment, "experiment", "e", "", "`NAME`: name or id of an experiment")
+	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "show progress until the trials have ended")
+	cmd.Flags().IntVar(&f.limit, "limit", 10, "`N`: show so many experiments, the latest")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {server, experiments[]}, or {task}, or {experiment, trials[]}")
+	addAPIFlag(cmd.Flags(), &f.api)
+	return cmd
+}
+
+func (a *App) status(ctx context.Context, f *statusFlags, taskID string) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	if taskID != "" && f.experiment != "" {
+		return usagef("both a task and --experiment are given: give one")
+	}
+	if f.watch && taskID == "" && f.experiment == "" {
+		return usagef("--watch needs a task or an experiment to watch")
+	}
+	if f.limit < 1 {
+		return usagef("--limit %d: want 1 or more", f.limit)
+	}
+	c, err := a.connect(f.api, 0)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.experiment != "":
+		return c.explain(a.statusExperiment(ctx, c, f, f.experiment))
+	case taskID != "":
+		return c.explain(a.statusTask(ctx, c, f, taskID))
+	}
+	return c.explain(a.statusOverview(ctx, c, f))
+}
+
+// statusOverview shows the server and its latest experiments.
+func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) error {
+	if c.endpoint.local {
+		// A port that nobody or another program listens on is known at once.
+		if _, err := probe(ctx, c.endpoint); err != nil {
+			return c.noServer(err)
+		}
+	}
+	h, err := c.client.Health(ctx)
+	if err != nil {
+		return err
+	}
+	page, err := c.client.ExperimentsPage(ctx, f.limit, "")
+	if err != nil {
+		return err
+	}
+	if f.json {
+		if page.Items == nil {
+			page.Items = []api.Experiment{}
+		}
+		return a.printJSON(map[string]any{"server": map[string]any{
+			"url": c.endpoint.url, "status": h.Status, "database": h.Database, "version": h.Version, "pid": h.PID,
+		}, "experiments": page.Items})
+	}
+	p := a.outPrinter()
+	glyph, style := "✓", styleGood
+	if h.Status != "healthy" {
+		glyph, style = "✗", styleError
+	}
+	p.line(fmt.Sprintf("server    %s %s, version %s, process %d", p.style(style).Render(glyph+" "+h.Status), c.endpoint.url, h.Version, h.PID))
+	p.line("database  " + h.Database)
+	p.line("")
+	if len(page.Items) == 0 {
+		p.line("No experiments yet. Start one: oddish run PATH -a AGENT")
+		return nil
+	}
+	p.line(experimentsTable(p.width, page.Items, time.Now()))
+	if page.NextCursor != "" {
+		p.line(p.style(styleFaint).Render("older ones: --limit"))
+	}
+	return nil
+}
+
+// noServer words the outcome of a probe for a command that does not start a server.
+func (c connection) noServer(err error) error {
+	if err == errNobody {
+		return c.explain(&client.TransportError{Method: "GET", URL: c.endpoint.url, Err: err})
+	}
+	return err
+}
+
+func experimentsTable(width int, list []api.Experiment, now time.Time) string {
+	columns := []column{
+		{title: "EXPERIMENT"}, {title: "NAME", least: 12, middle: true}, {title: "TASKS", right: true},
+		{title: "ENDED", right: true}, {title: "RUNNING", right: true}, {title: "FAILED", right: true},
+		{title: "REWARD", right: true}, {title: "ACTIVE", right: true},
+	}
+	var rows [][]string
+	for _, e := range list {
+		reward := nothing
+		if e.RewardTotal > 0 {
+			reward = formatReward(e.RewardSum / float64(e.RewardTotal))
+		}
+		rows = append(rows, []string{
+			e.ID, e.Name, fmt.Sprint(e.TaskCount), fmt.Sprintf("%d/%d", e.Completed, e.Total),
+			countCell(e.Counts[api.StatusRunning], styleActive), countCell(e.Counts[api.StatusFailed], styleError),
+			reward, formatAge(now.Sub(e.LastActivity)),
+		})
+	}
+	return renderTable(width, columns, rows)
+}
+
+func countCell(n int, style styleName) string {
+	if n == 0 {
+		return nothing
+	}
+	return styleOf(style).Render(fmt.Sprint(n))
+}
+
+// formatAge gives "now", "5m ago", "3h ago", "2d ago".
+func formatAge(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return "now"
+	case d < time.Hour:
+		return fmt.Sprintf("%dm ago", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh ago", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd ago", int(d.Hours())/24)
+}
+
+// statusExperiment shows the trials of an experiment.
+func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags, idOrName string) error {
+	e, err := c.client.Experiment(ctx, idOrName)
+	if err != nil {
+		if client.StatusOf(err) == 404 {
+			return notFound("`oddish status` lists the experiments", "no experiment %q", idOrName)
+		}
+		return err
+	}
+	trials, err := a.trialsOf(ctx, c, f, e, nil)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		if f.watch { // the counts have changed meanwhile
+			if e, err = c.client.Experiment(ctx, e.ID); err != nil {
+				return err
+			}
+		}
+		return a.printJSON(map[string]any{"experiment": e, "trials": trials})
+	}
+	p := a.outPrinter()
+	p.line(fmt.Sprintf("experiment  %s (%s)", e.Name, e.ID))
+	p.line("view        " + experimentURL(c, e.ID))
+	p.line("")
+	a.showTrials(trials, f.watch)
+	return nil
+}
+
+// trialsOf returns an experiment's trials, now or once they have ended; ids, if any, choose among them.
+func (a *App) trialsOf(ctx context.Context, c connection, f *statusFlags, e api.Experiment, ids []string) ([]api.Trial, error) {
+	if f.watch {
+		return a.follow(ctx, c, watchOptions{experiment: e.ID, name: e.Name, ids: ids, started: time.Now()})
+	}
+	trials, err := c.client.ExperimentTrials(ctx, e.ID)
+	if trials == nil {
+		trials = []api.Trial{}
+	}
+	return trials, err
+}
+
+// statusTask shows the trials of a task; what is no task is tried as an experiment.
+func (a *App) statusTask(ctx context.Context, c connection, f *statusFlags, id string) error {
+	t, err := c.client.Task(ctx, id)
+	if client.StatusOf(err) == 404 {
+		if _, err := c.client.Experiment(ctx, id); err == nil {
+			return a.statusExperiment(ctx, c, f, id)
+		}
+		return notFound("`oddish status` lists the experiments, and `oddish status -e EXPERIMENT` their trials", "no task and no experiment %q", id)
+	}
+	if err != nil {
+		return err
+	}
+	if f.watch {
+		if t, err = a.watchTask(ctx, c, f, t); err != nil {
+			return err
+		}
+	}
+	if f.json {
+		return a.printJSON(map[string]any{"task": t})
+	}
+	p := a.outPrinter()
+	version := nothing
+	if t.CurrentVersion != nil {
+		version = fmt.Sprint(*t.CurrentVersion)
+	}
+	p.line(fmt.Sprintf("task        %s, version %s", t.ID, version))
+	if t.ExperimentID != "" {
+		p.line(fmt.Sprintf("experiment  %s (%s), the latest", t.ExperimentName, t.ExperimentID))
+		p.line("view        " + experimentURL(c, t.ExperimentID))
+	}
+	p.line("status      " + string(t.Status) + ", " + t.Progress)
+	p.line("")
+	a.showTrials(t.Trials, f.watch)
+	return nil
+}
+
+// watchTask follows the task's trials in its latest experiment, and returns the task as it is then.
+func (a *App) watchTask(ctx context.Context, c connection, f *statusFlags, t api.Task) (api.Task, error) {
+	var ids []string
+	for _, tr := range t.Trials {
+		if tr.ExperimentID == t.ExperimentID {
+			ids = append(ids, tr.ID)
+		}
+	}
+	if len(ids) > 0 {
+		if _, err := a.trialsOf(ctx, c, f, api.Experiment{ID: t.ExperimentID, Name: t.ExperimentName}, ids); err != nil {
+			return t, err
+		}
+	}
+	return c.client.Task(ctx, t.ID)
+}
+
+// showTrials prints trials with their stage, or, once they have been watched to their end, as results.
+func (a *App) showTrials(trials []api.Trial, ended bool) {
+	p := a.outPrinter()
+	switch {
+	case len(trials) == 0:
+		p.line("No trials.")
+	case ended:
+		a.showResults(trials)
+	default:
+		p.line(trialsTable(p.width, trials, time.Now()))
+		p.line("")
+		errorDetails(p, trials, 5)
+		p.line(summarize(trials).line())
+	}
+}
+
+// trialsTable names trials by the ids that other commands take.
+func trialsTable(width int, trials []api.Trial, now time.Time) string {
+	columns := []column{
+		{title: "TRIAL", least: 16, middle: true}, {title: "AGENT", least: 8}, {title: "MODEL", least: 8, middle: true},
+		{title: "STATUS"}, {title: "STAGE", least: 8, optional: true}, {title: "TRIES", right: true}, {title: "REWARD", right: true},
+		{title: "TIME", right: true}, {title: "ERROR", least: 8, optional: true},
+	}
+	var rows [][]string
+	for _, t := range trials {
+		rows = append(rows, []string{
+			t.ID, t.Agent, modelCell(t.Model), statusCell(t), stageCell(t, now), fmt.Sprintf("%d/%d", t.Attempts, t.MaxAttempts),
+			rewardCell(t.Reward), timeCell(t), deref(t.ErrorType),
+		})
+	}
+	return renderTable(width, columns, rows)
+}
+
+// stageCell says what a trial does, or what it waits for.
+func stageCell(t api.Trial, now time.Time) string {
+	switch {
+	case t.Status == api.StatusRunning && t.HarborStage != nil:
+		return stageWords(*t.HarborStage)
+	case t.Status == api.StatusRetrying && t.RetryAt != nil:
+		return "again in " + formatClock(t.RetryAt.Sub(now))
+	case t.QueueInfo != nil && !t.Status.Terminal():
+		return fmt.Sprintf("%d ahead", t.QueueInfo.Ahead)
+	}
+	return nothing
+}
+
+func notFound(hint, format string, args ...any) error {
+	return &cliError{code: exitFailure, kind: "not_found", msg: fmt.Sprintf(format, args...), hint: hint}
+}

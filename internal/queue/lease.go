@@ -1,0 +1,127 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"oddish/api"
+	"oddish/internal/store"
+)
+
+// Heartbeat renews the leases of a worker's runs and says which of them are to be stopped because their trial
+// was cancelled, and which are no longer the worker's.
+func (q *Queue) Heartbeat(ctx context.Context, h api.Heartbeat) (api.HeartbeatAck, error) {
+	// In one order, so that two heartbeats cannot deadlock.
+	refs := slices.SortedFunc(slices.Values(h.Jobs), func(a, b api.JobRef) int { return cmp.Compare(a.ID, b.ID) })
+	var ack api.HeartbeatAck
+	err := q.record(ctx, func(l *ledger) error {
+		ack = api.HeartbeatAck{Cancel: []string{}, Lost: []string{}, LeaseUntil: l.now.Add(q.lease), LeaseSec: q.lease.Seconds()}
+		_, err := l.tx.ExecContext(ctx, "UPDATE workers SET last_seen = $1 WHERE id = $2", l.now.UnixMilli(), h.WorkerID)
+		if err != nil {
+			return fmt.Errorf("note worker %s: %w", h.WorkerID, err)
+		}
+		for _, ref := range refs {
+			cancel, err := l.renew(ctx, ref, ack.LeaseUntil.UnixMilli())
+			switch {
+			case errors.Is(err, ErrStale):
+				ack.Lost = append(ack.Lost, ref.ID)
+			case err != nil:
+				return err
+			case cancel:
+				ack.Cancel = append(ack.Cancel, ref.ID)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return api.HeartbeatAck{}, err
+	}
+	return ack, nil
+}
+
+func (l *ledger) renew(ctx context.Context, ref api.JobRef, until int64) (cancel bool, err error) {
+	var requested int
+	row := l.tx.QueryRowContext(ctx, `UPDATE jobs SET lease_until = $1 WHERE id = $2 AND state = 'running' AND lease = $3
+		RETURNING cancel_requested`, until, ref.ID, ref.Lease)
+	if err := row.Scan(&requested); errors.Is(err, sql.ErrNoRows) {
+		return false, stale(ref.ID)
+	} else if err != nil {
+		return false, fmt.Errorf("renew lease of job %s: %w", ref.ID, err)
+	}
+	return requested != 0, nil
+}
+
+// Progress notes what a run is doing and says whether it is to be stopped. Events whose sequence number was seen
+// are ignored. ErrStale.
+func (q *Queue) Progress(ctx context.Context, jobID, lease string, p api.Progress) (api.ProgressAck, error) {
+	var ack api.ProgressAck
+	err := q.record(ctx, func(l *ledger) error {
+		j, err := l.lockLeased(ctx, jobID, lease)
+		if err != nil {
+			return err
+		}
+		ack.Cancel = j.cancelRequested != 0
+		if err := l.progress(ctx, &j, p.Events); err != nil {
+			return fmt.Errorf("note progress of trial %s: %w", jobID, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return api.ProgressAck{}, err
+	}
+	return ack, nil
+}
+
+func (l *ledger) progress(ctx context.Context, j *job, events []api.ProgressEvent) error {
+	var last int64
+	var stage api.Stage
+	var sandbox string
+	row := l.tx.QueryRowContext(ctx, "SELECT last_seq, stage, sandbox_id FROM attempts WHERE trial_id = $1 AND attempt = $2", j.id, j.attempt)
+	if err := row.Scan(&last, &stage, &sandbox); err != nil {
+		return err
+	}
+	events = slices.SortedFunc(slices.Values(events), func(a, b api.ProgressEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+	seen := last
+	for _, e := range events {
+		if e.Seq <= last {
+			continue
+		}
+		last = e.Seq
+		if e.SandboxID != "" {
+			sandbox = e.SandboxID
+		}
+		if e.Stage != "" && e.Stage != stage {
+			stage = e.Stage
+			l.event(j, "stage", api.Event{Stage: stage})
+			l.trim[j.id] = true
+		}
+	}
+	if last == seen {
+		return nil
+	}
+	_, err := l.tx.ExecContext(ctx, "UPDATE attempts SET last_seq = $1, stage = $2, sandbox_id = $3 WHERE trial_id = $4 AND attempt = $5",
+		last, stage, sandbox, j.id, j.attempt)
+	return err
+}
+
+// Check returns the running trial whose lease it is (its TrialDir is where the run's files go), without its
+// secrets, or ErrStale.
+func (q *Queue) Check(ctx context.Context, jobID, lease string) (store.Trial, error) {
+	var j job
+	row := q.db.Read().QueryRowContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE id = $1", jobID)
+	if err := row.Scan(j.targets()...); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return store.Trial{}, fmt.Errorf("read job %s: %w", jobID, err)
+	}
+	if !j.heldBy(lease) {
+		return store.Trial{}, stale(jobID)
+	}
+	trial, err := q.db.Trial(ctx, jobID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && trial.Attempt != j.attempt {
+		return store.Trial{}, stale(jobID) // taken away between the two reads
+	}
+	return trial, err
+}

@@ -1,0 +1,159 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"oddish/api"
+	"oddish/internal/store"
+	"oddish/internal/store/storetest"
+)
+
+// meter counts what runs under a key, as the workers themselves see it.
+type meter struct {
+	limit         int64
+	running, peak atomic.Int64
+}
+
+func (m *meter) enter(t *testing.T, key string) {
+	n := m.running.Add(1)
+	if n > m.limit {
+		t.Errorf("%d trials of %s run at limit %d", n, key, m.limit)
+	}
+	for peak := m.peak.Load(); n > peak && !m.peak.CompareAndSwap(peak, n); peak = m.peak.Load() {
+	}
+}
+
+func TestLimitsAreExactUnderManyClaimers(t *testing.T) {
+	t.Parallel()
+	const claimers, trialsPerKey = 24, 60
+	limits := map[string]int{"openai/a": 1, "openai/b": 3, "openai/c": 8}
+	url := storetest.URL(t)
+	db := storetest.OpenURL(t, url)
+	f := newFixtureOn(t, db, Options{Limits: limits, Now: time.Now})
+	// A second queue on a database handle of its own stands for another server.
+	second := New(storetest.OpenURL(t, url), Options{Limits: limits, Sealer: f.sealer})
+	meters := map[string]*meter{}
+	for key, limit := range limits {
+		meters[key] = &meter{limit: int64(limit)}
+		f.add("e1", key, trialsPerKey/2)
+		f.add("e2", key, trialsPerKey/2)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	left := atomic.Int64{}
+	left.Store(int64(trialsPerKey * len(limits)))
+	var runs sync.Map
+	var group sync.WaitGroup
+	for i := range claimers {
+		q := []*Queue{f.Queue, second}[i%2]
+		group.Go(func() {
+			for left.Load() > 0 && ctx.Err() == nil {
+				claimed, err := q.Claim(ctx, claimOf(fmt.Sprint("w", i), 1+i%3))
+				if err != nil {
+					t.Errorf("claim: %v", err)
+					return
+				}
+				for _, c := range claimed {
+					meters[c.Trial.QueueKey].enter(t, c.Trial.QueueKey)
+					if _, twice := runs.LoadOrStore(c.Trial.ID, c.Lease); twice {
+						t.Errorf("trial %s was handed out twice", c.Trial.ID)
+					}
+				}
+				for _, c := range claimed {
+					meters[c.Trial.QueueKey].running.Add(-1)
+					if _, err := q.Finish(ctx, c.Trial.ID, c.Lease, success(1)); err != nil {
+						t.Errorf("finish: %v", err)
+					}
+					left.Add(-1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := left.Load(); n != 0 {
+		t.Errorf("%d trials are left", n)
+	}
+	for key, m := range meters {
+		if peak := m.peak.Load(); peak != m.limit {
+			t.Errorf("peak of %s is %d, want the limit %d", key, peak, m.limit)
+		}
+	}
+	checkTallies(t, db)
+}
+
+// Claims, reports, heartbeats, cancels, retries and the reaper all at once: nothing deadlocks, and everything ends.
+func TestEverythingAtOnceEnds(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{DefaultLimit: 4, Lease: time.Second, Now: time.Now})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var background, workers sync.WaitGroup
+	background.Go(func() { _ = f.Run(ctx) })
+	trials := append(f.add("e1", "gpt-5", 30), f.add("e2", "claude-x", 30)...)
+	background.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			id := trials[i%len(trials)]
+			_, _ = f.Cancel(ctx, CancelFilter{TrialIDs: []string{id}})
+			_, _ = f.Keys(ctx)
+			time.Sleep(5 * time.Millisecond)
+		}
+	})
+	for i := range 6 {
+		workers.Go(func() { f.work(ctx, fmt.Sprint("w", i), i) })
+	}
+	workers.Wait()
+	cancel()
+	background.Wait()
+	for _, id := range trials {
+		if tr := f.trial(id); !tr.Status.Terminal() {
+			t.Errorf("trial %s is %s", id, tr.Status)
+		}
+	}
+	checkTallies(t, f.db)
+}
+
+// work claims until all trials have ended; some runs it forgets.
+func (f *fixture) work(ctx context.Context, worker string, forgetful int) {
+	for ctx.Err() == nil {
+		c := claimOf(worker, 3)
+		c.WaitSec = 1
+		claimed, err := f.Claim(ctx, c)
+		if err != nil {
+			f.t.Errorf("claim: %v", err)
+			return
+		}
+		for i, c := range claimed {
+			ref := api.JobRef{ID: c.Trial.ID, Lease: c.Lease}
+			if _, err := f.Heartbeat(ctx, api.Heartbeat{WorkerID: worker, Jobs: []api.JobRef{ref}}); err != nil {
+				f.t.Errorf("heartbeat: %v", err)
+			}
+			if (i+forgetful+c.Attempt)%5 == 0 {
+				continue // lost
+			}
+			if _, err := f.Finish(ctx, c.Trial.ID, c.Lease, success(1)); err != nil {
+				f.t.Logf("finish: %v", err)
+			}
+		}
+		if f.allEnded(ctx) {
+			return
+		}
+	}
+}
+
+func (f *fixture) allEnded(ctx context.Context) bool {
+	trials, err := f.db.Trials(ctx, store.TrialFilter{TaskIDs: []string{f.task.ID}})
+	if err != nil {
+		f.t.Error(err)
+	}
+	for _, tr := range trials {
+		if !tr.Status.Terminal() {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,129 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"oddish/api"
+)
+
+// Run takes trials from workers that are lost and wakes claims when a retry has become due, each at its moment, until
+// ctx ends. It survives a database that is away for a while. Run it once in each process that claims.
+func (q *Queue) Run(ctx context.Context) error {
+	const patience = time.Second // after an error
+	for started := false; ; {
+		pause := patience
+		err := error(nil)
+		if !started {
+			err = q.extendLeases(ctx)
+			started = err == nil
+		}
+		if err == nil {
+			pause, err = q.tend(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			q.log.Error("queue could not be tended; trying again", "error", err)
+			pause = patience
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-q.alarm.earlier:
+		}
+		timer.Stop()
+	}
+}
+
+// extendLeases gives workers time to find a server that was away: leases that ran out while nobody could
+// renew them, and those about to, start anew.
+func (q *Queue) extendLeases(ctx context.Context) error {
+	return q.record(ctx, func(l *ledger) error {
+		_, err := l.tx.ExecContext(ctx, "UPDATE jobs SET lease_until = $1 WHERE state = 'running' AND lease_until < $2",
+			l.now.Add(q.lease).UnixMilli(), l.now.Add(q.lease/2).UnixMilli())
+		if err != nil {
+			return fmt.Errorf("extend leases: %w", err)
+		}
+		return nil
+	})
+}
+
+// tend does what is due and returns how long there will be nothing to do.
+func (q *Queue) tend(ctx context.Context) (time.Duration, error) {
+	now := q.now()
+	q.alarm.set(now.Add(safetyPoll)) // before looking, so that no change is missed
+	next, err := q.nextDue(ctx)
+	if err == nil && next != nil && !next.After(now) {
+		if err = q.sweep(ctx); err == nil {
+			next, err = q.nextDue(ctx)
+		}
+	}
+	if err != nil {
+		return 0, err
+	}
+	if next == nil {
+		return safetyPoll, nil
+	}
+	// A change that came between the look and this has left its signal.
+	q.alarm.set(*next)
+	return min(max(next.Sub(q.now()), time.Millisecond), safetyPoll), nil
+}
+
+// nextDue is when the next lease ends or the next retry may start; nil if there is neither.
+func (q *Queue) nextDue(ctx context.Context) (*time.Time, error) {
+	var next *int64
+	row := q.db.Read().QueryRowContext(ctx, `SELECT MIN(due) FROM (
+			SELECT MIN(lease_until) AS due FROM jobs WHERE state = 'running'
+			UNION ALL SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0) AS dues`)
+	if err := row.Scan(&next); err != nil {
+		return nil, fmt.Errorf("read when the queue is due: %w", err)
+	}
+	return fromMillis(next), nil
+}
+
+// reapChunk is how many leases one transaction ends.
+const reapChunk = 100
+
+// sweep makes due retries claimable and ends the runs whose lease has run out.
+func (q *Queue) sweep(ctx context.Context) error {
+	for {
+		var jobs []job
+		err := q.record(ctx, func(l *ledger) error {
+			if err := l.promote(ctx); err != nil {
+				return err
+			}
+			var err error
+			jobs, err = l.lockJobs(ctx, "state = 'running' AND lease_until <= $1 ORDER BY lease_until LIMIT $2", l.now.UnixMilli(), reapChunk)
+			if err != nil {
+				return err
+			}
+			return l.reap(ctx, jobs)
+		})
+		if err != nil {
+			return err
+		}
+		for _, j := range jobs {
+			q.log.Warn("worker lost", "trial", j.id, "attempt", j.attempt, "status", j.state)
+		}
+		if len(jobs) < reapChunk {
+			return nil
+		}
+	}
+}
+
+func (l *ledger) reap(ctx context.Context, jobs []job) error {
+	f := api.Finish{
+		Outcome: api.StatusFailed, ErrorType: errorWorkerLost, ErrorClass: api.ClassInfrastructure,
+		ErrorMessage: "the worker sent no heartbeat before its lease ended",
+	}
+	for i := range jobs {
+		if err := l.settle(ctx, &jobs[i], lost(&jobs[i], l.now), &f, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,52 @@
+package result
+
+// TrialLock is lock.json of a trial directory: the inputs by content. Environment, Agent and Verifier are those of the TrialConfig.
+type TrialLock struct {
+	SchemaVersion                     int               `json:"schema_version"`
+	Task                              TaskLock          `json:"task"`
+	InstallOnly                       bool              `json:"install_only"`
+	TimeoutMultiplier                 float64           `json:"timeout_multiplier"`
+	AgentTimeoutMultiplier            *float64          `json:"agent_timeout_multiplier"`
+	VerifierTimeoutMultiplier         *float64          `json:"verifier_timeout_multiplier"`
+	AgentSetupTimeoutMultiplier       *float64          `json:"agent_setup_timeout_multiplier"`
+	EnvironmentBuildTimeoutMultiplier *float64          `json:"environment_build_timeout_multiplier"`
+	Agent                             AgentConfig       `json:"agent"`
+	Environment                       EnvironmentConfig `json:"environment"`
+	Verifier                          VerifierLock      `json:"verifier"`
+}
+
+// TaskLock names the task and its content.
+type TaskLock struct {
+	Name    string  `json:"name"`
+	Version *string `json:"version"`
+	Type    string  `json:"type"` // local
+	Digest  string  `json:"digest"`
+	Source  *string `json:"source"`
+	Path    string  `json:"path"`
+}
+
+// VerifierLock is the verifier's configuration with its resolved mode.
+type VerifierLock struct {
+	VerifierConfig
+	EnvironmentMode string `json:"environment_mode"`
+}
+
+// NewTrialLock gives the lock of a trial of a local task with a shared verifier. digest is the task's, in hex.
+func NewTrialLock(c TrialConfig, taskName, taskVersion, digest string) TrialLock {
+	return TrialLock{
+		SchemaVersion: 2,
+		Task: TaskLock{
+			Name: taskName, Version: textOrNull(taskVersion), Type: "local",
+			Digest: "sha256:" + digest, Source: c.Task.Source, Path: c.Task.Path,
+		},
+		InstallOnly:                       c.InstallOnly,
+		TimeoutMultiplier:                 c.TimeoutMultiplier,
+		AgentTimeoutMultiplier:            c.AgentTimeoutMultiplier,
+		VerifierTimeoutMultiplier:         c.VerifierTimeoutMultiplier,
+		AgentSetupTimeoutMultiplier:       c.AgentSetupTimeoutMultiplier,
+		EnvironmentBuildTimeoutMultiplier: c.EnvironmentBuildTimeoutMultiplier,
+		Agent:                             c.Agent,
+		Environment:                       c.Environment,
+		Verifier:                          VerifierLock{c.Verifier, "shared"},
+	}
+}

@@ -1,0 +1,97 @@
+//go:build linux && (amd64 || arm64)
+
+package builtin
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin/netpeer"
+)
+
+// Provider starts sandboxes on this machine. It holds no state that another
+// process of the same Config.Dir would need. Make one with New.
+type Provider struct {
+	dir     string
+	hide    []string
+	log     *slog.Logger
+	cgroups bool
+	starts  chan struct{} // holds a token for each sandbox being started
+}
+
+var _ sandbox.Provider = (*Provider)(nil)
+
+// New makes a Provider. It prepares c.Dir and finds out which limits this machine lets it enforce.
+func New(c Config) (*Provider, error) {
+	if c.Dir == "" {
+		return nil, fmt.Errorf("builtin sandbox: no directory given")
+	}
+	dir, err := filepath.Abs(c.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("builtin sandbox: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("builtin sandbox: %w", err)
+	}
+	p := &Provider{
+		dir:     dir,
+		hide:    append([]string{dir}, c.Hide...),
+		log:     c.Log,
+		cgroups: cgroupsUsable(),
+		starts:  make(chan struct{}, 2*runtime.NumCPU()),
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		p.hide = append(p.hide, home)
+	}
+	p.removeAbandoned()
+	return p, nil
+}
+
+// Kind is "builtin".
+func (*Provider) Kind() string { return Kind }
+
+// Capabilities says what sandboxes of this provider can do. CPU and memory are
+// limited where control groups can be made, which takes root.
+func (p *Provider) Capabilities() sandbox.Capabilities {
+	return sandbox.Capabilities{
+		HostImage:      true,
+		NoNetwork:      true,
+		DynamicNetwork: true,
+		ServiceAddr:    fmt.Sprintf("%s:%d", netpeer.Gateway(), netpeer.ServicePort),
+		CPULimit:       p.cgroups,
+		MemoryLimit:    p.cgroups,
+		StorageLimit:   true,
+		Isolation:      2,
+	}
+}
+
+func (p *Provider) state(id string) stateDir { return stateDir(filepath.Join(p.dir, id)) }
+
+// abandonedAfter is when a folder that no start has finished is taken for one
+// whose worker was killed. Preparing it takes milliseconds.
+const abandonedAfter = time.Minute
+
+// removeAbandoned removes folders of starts that were cut off before their shim existed.
+func (p *Provider) removeAbandoned() {
+	left, err := filepath.Glob(filepath.Join(p.dir, newPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < abandonedAfter || stateDir(path).alive() {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			p.log.Warn("abandoned sandbox folder not removed", "path", path, "error", err)
+		}
+	}
+}

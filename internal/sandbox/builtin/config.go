@@ -1,0 +1,33 @@
+// Package builtin runs sandboxes with nothing installed: gVisor, compiled into this
+// binary, which executes itself again as gVisor's processes.
+//
+// Every sandbox has one shim process of ours. It builds the root file system in a
+// mount namespace of its own, is the parent of gVisor's kernel (the "sentry") and
+// file server (the "gofer"), and holds the far end of the sandbox's network, a
+// TCP/IP stack in user space. It outlives the worker, which finds it again by its
+// folder; if the shim dies the sandbox dies with it.
+//
+// It is not an image builder: the root file system is this machine's own tools,
+// read-only, under a private layer. Package sandbox, above, defines what it
+// provides; packages rootfs and netpeer, below, build the root and the network.
+// A program that uses it must call Dispatch first in main.
+package builtin
+
+import "log/slog"
+
+// Kind is the name of this kind of sandbox.
+const Kind = "builtin"
+
+// Config of a Provider.
+type Config struct {
+	// Dir holds one folder for each sandbox, with its private layer on disk. It
+	// is made if absent, is never visible in a sandbox, and must not be shared
+	// between machines.
+	Dir string
+	// Hide lists further directories of this machine that must never be visible
+	// in a sandbox (the data directory), even if they are below /usr, /etc or /opt. Homes,
+	// /var, /run and the like are not visible in any case.
+	Hide []string
+	// Log takes what is worth knowing to an operator; nil discards it.
+	Log *slog.Logger
+}

@@ -1,0 +1,138 @@
+//go:build linux && (amd64 || arm64)
+
+package builtin
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"oddish/internal/sandbox"
+)
+
+const (
+	// defaultWorkdir is where commands run when the spec does not say: the
+	// machine's own file system has no place of the kind.
+	defaultWorkdir = "/app"
+	// defaultStorage bounds what a sandbox may write when the spec does not say, in bytes.
+	defaultStorage = 10 << 30
+	// optionPrivate lets a sandbox with public network reach private addresses too.
+	optionPrivate = "allow_private"
+)
+
+// newRecord turns a spec into what a shim is told, or refuses it.
+func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
+	if err := refuse(spec); err != nil {
+		return record{}, err
+	}
+	private, err := parseOptions(spec.Options)
+	if err != nil {
+		return record{}, err
+	}
+	r := record{
+		Name:          spec.Name,
+		Owner:         spec.Owner,
+		Labels:        spec.Labels,
+		Created:       time.Now().UTC(),
+		Env:           environment(hostPath(os.Getenv("PATH")), spec.Env),
+		Workdir:       defaultWorkdir,
+		Hostname:      id,
+		Resources:     spec.Resources,
+		Network:       spec.Network,
+		AllowPrivate:  private,
+		ServiceSocket: spec.ServiceSocket,
+		Hide:          p.hide,
+	}
+	if spec.Workdir != "" {
+		r.Workdir = filepath.Clean(spec.Workdir)
+	}
+	if r.Resources.StorageBytes <= 0 {
+		r.Resources.StorageBytes = defaultStorage
+	}
+	if p.cgroups {
+		r.Cgroup = cgroupName(id)
+	}
+	return r, nil
+}
+
+// refuse says what of a spec these sandboxes lack.
+func refuse(spec sandbox.Spec) error {
+	switch {
+	case !spec.Image.Host || spec.Image.Reference != "" || spec.Image.Context != "":
+		return fmt.Errorf("the builtin sandbox does not run images yet: this task needs docker (--env docker), "+
+			"or, if this machine's own tools will do for it, image = \"host\" under [environment.oddish] in its task.toml: %w", sandbox.ErrUnsupported)
+	case spec.Resources.GPUs > 0:
+		return fmt.Errorf("the builtin sandbox has no GPUs: %w", sandbox.ErrUnsupported)
+	case spec.Workdir != "" && !filepath.IsAbs(spec.Workdir):
+		return fmt.Errorf("working directory %q is not an absolute path", spec.Workdir)
+	}
+	return refuseNetwork(spec.Network)
+}
+
+func refuseNetwork(n sandbox.Network) error {
+	switch n.Mode {
+	case "", sandbox.NetworkPublic, sandbox.NetworkNone:
+		return nil
+	}
+	return fmt.Errorf("the builtin sandbox has no network mode %q (it has %q and %q): %w",
+		n.Mode, sandbox.NetworkPublic, sandbox.NetworkNone, sandbox.ErrUnsupported)
+}
+
+func parseOptions(options map[string]string) (private bool, err error) {
+	for _, key := range slices.Sorted(maps.Keys(options)) {
+		if key != optionPrivate {
+			return false, fmt.Errorf("the builtin sandbox has no option %q (it has %q): %w", key, optionPrivate, sandbox.ErrUnsupported)
+		}
+		if private, err = strconv.ParseBool(options[key]); err != nil {
+			return false, fmt.Errorf("option %s: %q is neither true nor false", key, options[key])
+		}
+	}
+	return private, nil
+}
+
+// environment of every command, as KEY=value; own comes last and so counts.
+func environment(path string, own map[string]string) []string {
+	env := []string{"PATH=" + path}
+	for _, k := range slices.Sorted(maps.Keys(own)) {
+		env = setenv(env, k, own[k])
+	}
+	return env
+}
+
+// setenv replaces or adds one variable.
+func setenv(env []string, key, value string) []string {
+	for i, e := range env {
+		if strings.HasPrefix(e, key+"=") {
+			env[i] = key + "=" + value
+			return env
+		}
+	}
+	return append(env, key+"="+value)
+}
+
+// hostPath is the part of this machine's PATH that exists in a sandbox, and the usual
+// places after it, so that tools installed apart (/usr/local/go/bin) are found.
+func hostPath(path string) string {
+	var out []string
+	add := func(dir string) {
+		if !slices.Contains(out, dir) {
+			out = append(out, dir)
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		for _, top := range []string{"/usr", "/opt", "/bin", "/sbin", "/nix/store"} {
+			if dir == top || strings.HasPrefix(dir, top+"/") {
+				add(filepath.Clean(dir))
+			}
+		}
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		add(dir)
+	}
+	return strings.Join(out, ":")
+}

@@ -1,0 +1,72 @@
+//go:build linux && (amd64 || arm64)
+
+package builtin
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin/netpeer"
+)
+
+// requestTimeout bounds the reading of a request. Workers send it at once.
+const requestTimeout = 5 * time.Second
+
+// accept answers workers until the process ends.
+func (s *shim) accept() {
+	var once sync.Once
+	for {
+		c, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		go s.answer(c, func() { once.Do(func() { close(s.stop) }) })
+	}
+}
+
+func (s *shim) answer(c net.Conn, stop func()) {
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(requestTimeout))
+	var r request
+	if err := json.NewDecoder(bufio.NewReader(c)).Decode(&r); err != nil {
+		s.log.Warn("control request not understood", "error", err)
+		return
+	}
+	var answer reply
+	switch r.Op {
+	case opNetwork:
+		policy, err := policyFor(r.Network, s.rec.AllowPrivate)
+		if err != nil {
+			answer.Error = err.Error()
+			break
+		}
+		s.peer.SetPolicy(policy)
+	case opStop:
+		// The answer is the end of this process, and with it of the connection:
+		// only then is nothing left.
+		stop()
+		<-s.gone
+		return
+	default:
+		answer.Error = fmt.Sprintf("the shim does not know the operation %q; it was started by another version", r.Op)
+	}
+	if err := json.NewEncoder(c).Encode(answer); err != nil {
+		s.log.Warn("control request not answered", "error", err)
+	}
+}
+
+// policyFor turns the contract's policy into the network peer's.
+func policyFor(n sandbox.Network, allowPrivate bool) (netpeer.Policy, error) {
+	switch n.Mode {
+	case "", sandbox.NetworkPublic:
+		return netpeer.Public{AllowPrivate: allowPrivate}, nil
+	case sandbox.NetworkNone:
+		return netpeer.None{}, nil
+	}
+	return nil, fmt.Errorf("network mode %q: %w", n.Mode, sandbox.ErrUnsupported)
+}

@@ -1,0 +1,102 @@
+package server
+
+import (
+	"fmt"
+	"testing"
+
+	"oddish/api"
+)
+
+func TestExperimentsAreFoundRenamedCancelledAndDeleted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sub := r.submit("a", 2)
+	byName := do[api.Experiment](r, "GET", "/experiments/of-a", nil)
+	if byName.ID != sub.ExperimentID || byName.Total != 2 || byName.Counts[api.StatusQueued] != 2 || byName.TaskCount != 1 {
+		t.Errorf("by name: %+v", byName)
+	}
+	do[struct{}](r, "PATCH", "/experiments/"+sub.ExperimentID, map[string]string{"name": "new name"})
+	if got := do[api.Experiment](r, "GET", "/experiments/"+sub.ExperimentID, nil); got.Name != "new name" {
+		t.Errorf("renamed: %+v", got)
+	}
+	r.refuses(400, "PATCH", "/experiments/"+sub.ExperimentID, map[string]string{"name": "  "})
+	r.refuses(404, "PATCH", "/experiments/nope", map[string]string{"name": "x"})
+	r.refuses(404, "GET", "/experiments/nope", nil)
+	r.refuses(404, "GET", "/experiments/nope/trials", nil)
+	r.refuses(404, "POST", "/experiments/nope/cancel", nil)
+	jobs := r.claim(1)
+	r.putFile(jobs[0], "trial.log", "x")
+	r.refuses(409, "DELETE", "/experiments/"+sub.ExperimentID, nil)
+	got := do[api.Cancelled](r, "POST", "/experiments/"+sub.ExperimentID+"/cancel", nil)
+	if got.TrialsCancelled != 2 || len(got.TaskIDs) != 1 {
+		t.Errorf("cancelled: %+v", got)
+	}
+	r.finish(jobs[0], api.Finish{Outcome: api.StatusCancelled})
+	deleted := do[api.Deleted](r, "DELETE", "/experiments/"+sub.ExperimentID, nil)
+	if fmt.Sprint(deleted.Deleted["trials"], deleted.Deleted["experiments"]) != "2 1" {
+		t.Errorf("deleted: %+v", deleted)
+	}
+	r.refuses(404, "GET", "/experiments/"+sub.ExperimentID, nil)
+	if err := r.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := must(r.blobs.List(t.Context(), "jobs")); len(left) > 0 {
+		t.Errorf("files of a deleted experiment: %v", left)
+	}
+	do[api.Task](r, "GET", "/tasks/"+sub.ID, nil) // the task remains
+}
+
+func TestListsArePagedByCursor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	sub := r.submit("a", 5)
+	r.submit("b", 1)
+	r.submit("c", 1)
+	seen := map[string]bool{}
+	pages, cursor := 0, ""
+	for {
+		p := do[page[api.Trial]](r, "GET", "/experiments/"+sub.ExperimentID+"/trials?limit=2&cursor="+cursor, nil)
+		pages++
+		for _, item := range p.Items {
+			seen[item.ID] = true
+		}
+		if p.NextCursor == nil {
+			break
+		}
+		cursor = *p.NextCursor
+	}
+	if len(seen) != 5 || pages != 3 {
+		t.Errorf("%d trials on %d pages", len(seen), pages)
+	}
+	first := do[page[api.Experiment]](r, "GET", "/experiments?limit=2", nil)
+	rest := do[page[api.Experiment]](r, "GET", "/experiments?limit=2&cursor="+*first.NextCursor, nil)
+	if len(first.Items) != 2 || len(rest.Items) != 1 || rest.NextCursor != nil {
+		t.Errorf("experiments: %d and %d", len(first.Items), len(rest.Items))
+	}
+	for _, bad := range []string{"zzz", "b2-1", "!"} {
+		r.refuses(400, "GET", "/experiments?cursor="+bad, nil)
+	}
+}
+
+func TestTheQueueTellsWhatWaitsAndRuns(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 3)
+	r.claim(1)
+	type answer struct {
+		Keys []queueKey `json:"queue_keys"`
+	}
+	got := do[answer](r, "GET", "/queue", nil)
+	if len(got.Keys) != 1 || got.Keys[0].Key != "local" || got.Keys[0].Running != 1 || got.Keys[0].Queued != 2 || got.Keys[0].OldestAgeSeconds == nil {
+		t.Errorf("queue: %+v", got)
+	}
+	if got := do[answer](r, "PUT", "/queue/limit?key=local", map[string]int{"limit": 1}); got.Keys[0].Limit != 1 {
+		t.Errorf("limit set: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) > 0 {
+		t.Errorf("claimed above the limit: %+v", jobs)
+	}
+	if got := do[answer](r, "PUT", "/queue/limit?key=local", map[string]int{}); got.Keys[0].Limit < 4 {
+		t.Errorf("limit restored: %+v", got)
+	}
+}

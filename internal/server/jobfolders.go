@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"oddish/api"
+	"oddish/internal/blob"
+	"oddish/internal/model"
+	"oddish/internal/result"
+	"oddish/internal/store"
+)
+
+const (
+	// folderDelay is how long changes of an experiment are gathered before its folder is written.
+	folderDelay = time.Second
+	// folderShare: writing an experiment's folder takes at most one part in so many of the time,
+	// however many trials it has.
+	folderShare = 20
+	// folderTimeout limits one write.
+	folderTimeout = time.Minute
+)
+
+// jobFolders keeps the job files (config.json, result.json) of experiments up to date, so that an experiment's
+// folder opens as a job directory of the Harbor format. A change makes a write due; those that come until
+// then are covered by it, so that the last change is always written, and a thousand of them cost few writes.
+type jobFolders struct {
+	db    *store.DB
+	blobs blob.Store
+	log   *slog.Logger
+	delay time.Duration
+	write func(experimentID string) error
+
+	mu      sync.Mutex
+	due     map[string]*time.Timer   // by experiment
+	lasting map[string]time.Duration // how long the last write took, where it was long
+	closed  bool
+
+	writing sync.Mutex // held while a folder is written; taken without mu
+}
+
+func newJobFolders(db *store.DB, blobs blob.Store, log *slog.Logger) *jobFolders {
+	f := &jobFolders{
+		db: db, blobs: blobs, log: log, delay: folderDelay,
+		due: map[string]*time.Timer{}, lasting: map[string]time.Duration{},
+	}
+	f.write = f.writeFiles
+	return f
+}
+
+// touch says that something of the experiment changed.
+func (f *jobFolders) touch(experimentID string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if experimentID == "" || f.closed || f.due[experimentID] != nil {
+		return
+	}
+	wait := max(f.delay, folderShare*f.lasting[experimentID])
+	f.due[experimentID] = time.AfterFunc(wait, func() { f.run(experimentID) })
+}
+
+// forget drops what is due for an experiment that was deleted, and waits for a write under way.
+func (f *jobFolders) forget(experimentID string) {
+	f.mu.Lock()
+	if t := f.due[experimentID]; t != nil {
+		t.Stop()
+		delete(f.due, experimentID)
+	}
+	delete(f.lasting, experimentID)
+	f.mu.Unlock()
+	f.writing.Lock() // a write that began before will end; the next one finds the experiment gone
+	defer f.writing.Unlock()
+}
+
+// run writes the folder if that is still due.
+func (f *jobFolders) run(experimentID string) {
+	f.mu.Lock()
+	if f.due[experimentID] == nil {
+		f.mu.Unlock()
+		return
+	}
+	delete(f.due, experimentID)
+	f.mu.Unlock()
+	start := time.Now()
+	if err := f.write(experimentID); err != nil {
+		f.log.Warn("job folder not written", "experiment", experimentID, "error", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if took := time.Since(start); took*folderShare > f.delay {
+		f.lasting[experimentID] = took
+	} else {
+		delete(f.lasting, experimentID)
+	}
+}
+
+// close writes what is due and refuses what comes later.
+func (f *jobFolders) close() error {
+	f.mu.Lock()
+	f.closed = true
+	var ids []string
+	for id, timer := range f.due {
+		timer.Stop()
+		ids = append(ids, id)
+	}
+	clear(f.due)
+	f.mu.Unlock()
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, f.write(id))
+	}
+	return errors.Join(errs...)
+}
+
+// writeFiles writes an experiment's two files, unless the experiment is gone.
+func (f *jobFolders) writeFiles(experimentID string) error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), folderTimeout)
+	defer cancel()
+	e, err := f.db.ExperimentSummary(ctx, experimentID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // deleted meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	trials, err := f.db.Trials(ctx, store.TrialFilter{ExperimentID: experimentID})
+	if err != nil {
+		return err
+	}
+	config, err := jobConfig(e, trials).Compact()
+	if err != nil {
+		return err
+	}
+	if err := f.put(ctx, experimentID, result.ConfigFile, config); err != nil {
+		return err
+	}
+	return f.put(ctx, experimentID, result.ResultFile, jobResult(e, trials))
+}
+
+func (f *jobFolders) put(ctx context.Context, experimentID, name string, v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "    ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write %s of experiment %s: %w", name, experimentID, err)
+	}
+	_, err := f.blobs.Put(ctx, store.ExperimentDir(experimentID)+"/"+name, &b)
+	return err
+}
+
+func jobConfig(e store.ExperimentSummary, trials []store.Trial) result.JobConfig {
+	configs := make([]result.TrialConfig, len(trials))
+	for i, t := range trials {
+		configs[i] = result.NewTrialConfig(trialSpec(t, path.Base(t.TrialDir), e.Name), t.TaskName, e.ID, nil)
+	}
+	return result.NewJobConfig(e.ID, path.Dir(store.ExperimentDir(e.ID)), configs)
+}
+
+// jobResult sums up from the rows what the trials' own result.json files say.
+func jobResult(e store.ExperimentSummary, trials []store.Trial) result.Job {
+	in := result.JobInput{
+		ExperimentID: e.ID, StartedAt: e.CreatedAt, UpdatedAt: e.LastActivity, Total: e.Counts.Total, Running: e.Counts.Running,
+	}
+	var ended []result.Trial
+	for _, t := range trials {
+		in.Retries += max(t.Attempt-1, 0)
+		if t.Status.Terminal() {
+			ended = append(ended, trialResult(t))
+		}
+	}
+	return result.NewJob(in, ended)
+}
+
+// trialResult gives of a trial what a job's result counts.
+func trialResult(t store.Trial) result.Trial {
+	out := result.Trial{
+		TrialName: path.Base(t.TrialDir), TaskName: t.TaskName, Source: present(t.Source),
+		AgentInfo: result.AgentInfo{Name: t.Agent},
+		AgentResult: &result.AgentResult{
+			InputTokens: t.InputTokens, CacheTokens: t.CacheTokens, OutputTokens: t.OutputTokens, CostUSD: t.CostUSD,
+		},
+	}
+	if t.TrialDir == "" { // cancelled before it began
+		out.TrialName = t.Name
+	}
+	if t.Model != "" && t.Model != model.Default {
+		name := t.Model
+		if _, bare, qualified := strings.Cut(name, "/"); qualified {
+			name = bare
+		}
+		out.AgentInfo.ModelInfo = &result.ModelInfo{Name: name}
+	}
+	if t.Rewards != nil {
+		out.VerifierResult = &result.VerifierResult{Rewards: t.Rewards}
+	}
+	switch {
+	case t.ErrorType != "":
+		out.ExceptionInfo = &result.ExceptionInfo{Type: t.ErrorType, Message: t.ErrorMessage}
+	case t.Status == api.StatusCancelled:
+		out.ExceptionInfo = &result.ExceptionInfo{Type: result.CancelledError}
+	}
+	return out
+}

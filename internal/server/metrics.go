@@ -1,0 +1,89 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"oddish/internal/queue"
+)
+
+// metrics are what GET /metrics tells, in a registry of the server's own.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics(q *queue.Queue) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "oddish_http_requests_total", Help: "Answered requests by route and status.",
+		}, []string{"route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "oddish_http_request_seconds", Help: "Time to answer by route; held requests (claims, events) included.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 30},
+		}, []string{"route"}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds)
+	if q != nil {
+		m.registry.MustRegister(queueCollector{q})
+	}
+	return m
+}
+
+// observe counts an answered request. r.Pattern is set by the router, so unknown paths share one name.
+func (m *metrics) observe(r *http.Request, status int, took time.Duration) {
+	route := r.Pattern
+	if route == "" {
+		route = "refused"
+	}
+	m.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	m.seconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// collectTimeout limits the reading of the queue for one scrape.
+const collectTimeout = 5 * time.Second
+
+// queueCollector reads the queue when it is asked, so that the numbers need no upkeep.
+type queueCollector struct{ queue *queue.Queue }
+
+func trialsDesc() *prometheus.Desc {
+	return prometheus.NewDesc("oddish_trials", "Trials that run or wait, by queue key and state.", []string{"queue_key", "state"}, nil)
+}
+
+func limitDesc() *prometheus.Desc {
+	return prometheus.NewDesc("oddish_queue_limit", "Trials of a queue key that may run at once.", []string{"queue_key"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- trialsDesc()
+	ch <- limitDesc()
+}
+
+// Collect implements prometheus.Collector.
+func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	keys, err := c.queue.Keys(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(trialsDesc(), err)
+		return
+	}
+	for _, k := range keys {
+		ch <- prometheus.MustNewConstMetric(limitDesc(), prometheus.GaugeValue, float64(k.Limit), k.Key)
+		for state, n := range map[string]int{"running": k.Running, "queued": k.Queued, "retrying": k.Retrying} {
+			ch <- prometheus.MustNewConstMetric(trialsDesc(), prometheus.GaugeValue, float64(n), k.Key, state)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"oddish/api"
+	"oddish/internal/model"
+	"oddish/internal/queue"
+	"oddish/internal/store"
+)
+
+// The worker protocol. Every request about a job carries the job's lease token; with one that is
+// not the current one, nothing changes and the answer is 409.
+
+type claimInput struct{ Body api.Claim }
+
+type claimedOutput struct{ Body api.Claimed }
+
+type heartbeatInput struct{ Body api.Heartbeat }
+
+type heartbeatOutput struct{ Body api.HeartbeatAck }
+
+// LeaseInput names a job by the worker that runs it.
+type LeaseInput struct {
+	ID    string `path:"id" maxLength:"256"`
+	Lease string `header:"Oddish-Lease" required:"true" maxLength:"256" doc:"lease token of the claim"`
+}
+
+type progressInput struct {
+	LeaseInput
+	Body api.Progress
+}
+
+type progressOutput struct{ Body api.ProgressAck }
+
+type finishInput struct {
+	LeaseInput
+	Body api.Finish
+}
+
+type finishOutput struct{ Body api.FinishAck }
+
+type putFileInput struct {
+	LeaseInput
+	Path   string `path:"path" maxLength:"1024"`
+	Offset int64  `query:"offset" minimum:"-1" default:"-1" doc:"where the chunk begins, at most the stored size; the file ends after it. Absent or -1: replace the file"`
+	requestInfo
+}
+
+func (s *Server) registerWorker(a huma.API) {
+	const tag = "worker"
+	huma.Register(a, op(http.MethodPost, "/worker/v1/claim", tag, "Take trials to run; held for up to wait_sec while there is none"), s.claim)
+	huma.Register(a, op(http.MethodPost, "/worker/v1/heartbeat", tag, "Renew the leases of a worker's jobs"), s.heartbeat)
+	huma.Register(a, op(http.MethodPost, "/worker/v1/jobs/{id}/events", tag, "Say what a running job is doing"), s.progress)
+	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/task", tag, "The archive (gzip'd tar) of a job's task"), s.jobTask)
+
+	finish := op(http.MethodPost, "/worker/v1/jobs/{id}/finish", tag, "End an attempt")
+	finish.MaxBodyBytes = 8 << 20 // error messages may be long
+	huma.Register(a, finish, s.finish)
+
+	put := op(http.MethodPut, "/worker/v1/jobs/{id}/files/{path...}", tag, "Store a file, or a chunk of one, in the trial's folder")
+	put.DefaultStatus = http.StatusNoContent
+	put.RequestBody = binaryBody("application/octet-stream")
+	huma.Register(a, put, s.putFile)
+}
+
+func (s *Server) claim(ctx context.Context, in *claimInput) (*claimedOutput, error) {
+	if in.Body.WorkerID == "" {
+		return nil, refused("body.worker_id", "is empty")
+	}
+	if len(in.Body.Sandboxes) == 0 {
+		return nil, refused("body.sandboxes", "is empty: name the kinds of sandbox that the worker can start")
+	}
+	claimed, err := s.queue.Claim(ctx, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "claim of worker "+in.Body.WorkerID, err)
+	}
+	jobs := make([]api.Job, len(claimed))
+	for i, c := range claimed {
+		jobs[i] = wireJob(c)
+		jobs[i].LeaseSec = c.LeaseUntil.Sub(s.now()).Seconds()
+	}
+	return &claimedOutput{Body: api.Claimed{Jobs: jobs}}, nil
+}
+
+func wireJob(c queue.Claimed) api.Job {
+	return api.Job{
+		ID: c.Trial.ID, Attempt: c.Attempt, Lease: c.Lease, LeaseUntil: c.LeaseUntil.UTC(),
+		Trial: trialSpec(c.Trial, c.TrialName, c.ExperimentName),
+	}
+}
+
+// trialSpec says what a trial is to run, in the trial directory of the given name.
+func trialSpec(t store.Trial, trialName, experimentName string) api.TrialSpec {
+	spec := api.TrialSpec{
+		TrialID: t.ID, TrialName: trialName, ExperimentID: t.ExperimentID, ExperimentName: experimentName,
+		TaskID: t.TaskID, TaskName: t.TaskName, TaskVersion: t.Version, TaskDigest: t.ContentHash, Source: t.Source,
+		Agent: t.Agent, Model: t.Model, AgentConfig: t.AgentConfig, Environment: t.Environment, Harbor: t.Harbor,
+	}
+	if spec.Model == model.Default {
+		spec.Model = ""
+	}
+	return spec
+}
+
+func (s *Server) heartbeat(ctx context.Context, in *heartbeatInput) (*heartbeatOutput, error) {
+	ack, err := s.queue.Heartbeat(ctx, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "heartbeat of worker "+in.Body.WorkerID, err)
+	}
+	if ack.Cancel == nil {
+		ack.Cancel = []string{}
+	}
+	if ack.Lost == nil {
+		ack.Lost = []string{}
+	}
+	return &heartbeatOutput{Body: ack}, nil
+}
+
+func (s *Server) progress(ctx context.Context, in *progressInput) (*progressOutput, error) {
+	ack, err := s.queue.Progress(ctx, in.ID, in.Lease, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "job "+in.ID, err)
+	}
+	return &progressOutput{Body: ack}, nil
+}
+
+func (s *Server) finish(ctx context.Context, in *finishInput) (*finishOutput, error) {
+	ack, err := s.queue.Finish(ctx, in.ID, in.Lease, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "job "+in.ID, err)
+	}
+	if t, err := s.db.Trial(ctx, in.ID); err == nil {
+		s.folders.touch(t.ExperimentID)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		s.log.WarnContext(ctx, "job folder not refreshed", "trial", in.ID, "error", err)
+	}
+	return &finishOutput{Body: ack}, nil
+}
+
+func (s *Server) putFile(ctx context.Context, in *putFileInput) (*struct{}, error) {
+	if !fs.ValidPath(in.Path) || in.Path == "." {
+		return nil, huma.Error400BadRequest("malformed file path: it must be relative, without .. and empty elements")
+	}
+	t, err := s.queue.Check(ctx, in.ID, in.Lease)
+	if err != nil {
+		return nil, s.fail(ctx, "job "+in.ID, err)
+	}
+	body, err := s.limited(in.requestInfo)
+	if err != nil {
+		return nil, err
+	}
+	key := t.TrialDir + "/" + in.Path
+	if in.Offset >= 0 {
+		err = s.blobs.WriteAt(ctx, key, in.Offset, body)
+	} else {
+		_, err = s.blobs.Put(ctx, key, body)
+	}
+	if err = s.bodyError(err); err != nil {
+		return nil, s.fail(ctx, "file "+in.Path+" of job "+in.ID, err)
+	}
+	return nil, nil
+}
+
+func (s *Server) jobTask(ctx context.Context, in *LeaseInput) (*huma.StreamResponse, error) {
+	t, err := s.queue.Check(ctx, in.ID, in.Lease)
+	if err != nil {
+		return nil, s.fail(ctx, "job "+in.ID, err)
+	}
+	v, err := s.db.Version(ctx, t.TaskID, t.Version)
+	if err != nil {
+		return nil, s.fail(ctx, "version of job "+in.ID, err)
+	}
+	r, info, err := s.blobs.Open(ctx, v.ArchiveKey)
+	if err != nil {
+		return nil, s.fail(ctx, "archive "+v.ArchiveKey, err)
+	}
+	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer r.Close()
+		req, w := humago.Unwrap(hctx)
+		w.Header().Set("Content-Type", "application/gzip")
+		http.ServeContent(w, req, "", info.ModTime, r)
+	}}, nil
+}

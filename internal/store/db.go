@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	sqlitedriver "modernc.org/sqlite"
+)
+
+// DB is an open database. All methods may be called at once from many goroutines.
+type DB struct {
+	engine engine
+	path   string // of the SQLite file
+	read   *sql.DB
+	write  *sql.DB // SQLite: one connection; PostgreSQL: the same as read
+	log    *slog.Logger
+}
+
+const (
+	sqliteReaders    = 4
+	postgresMaxConns = 16
+	// busyTimeout is how long a statement waits for another process that is writing.
+	busyTimeout = 10 * time.Second
+)
+
+// Open opens the database at url: sqlite:///path (created if absent), postgresql://, postgres:// or the Python forms such as
+// postgresql+asyncpg://. It does not create or migrate tables, see Migrate, and refuses a schema that a newer program has made.
+// A nil log discards.
+func Open(ctx context.Context, url string, log *slog.Logger) (*DB, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	kind, target, err := parseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{engine: kind, log: log}
+	if kind == sqlite {
+		err = db.openSQLite(ctx, target)
+	} else {
+		err = db.openPostgres(ctx, target)
+	}
+	if err == nil {
+		err = db.refuseNewer(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+func (db *DB) openSQLite(ctx context.Context, path string) error {
+	db.path = path
+	if err := createPrivate(path); err != nil {
+		return fmt.Errorf("open database %s: %w: check ODDISH_DATA_DIR and DATABASE_URL", path, err)
+	}
+	var err error
+	if db.write, err = sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate")); err != nil {
+		return fmt.Errorf("open database %s: %w", path, err)
+	}
+	db.write.SetMaxOpenConns(1)
+	// The first connection turns the write-ahead log on, before any reader comes.
+	if err := db.write.PingContext(ctx); err != nil {
+		return fmt.Errorf("open database %s: %w", path, err)
+	}
+	if db.read, err = sql.Open("sqlite", sqliteDSN(path, "_pragma=query_only(1)")); err != nil {
+		return fmt.Errorf("open database %s: %w", path, err)
+	}
+	db.read.SetMaxOpenConns(sqliteReaders)
+	db.read.SetMaxIdleConns(sqliteReaders)
+	return nil
+}
+
+// createPrivate makes the file and its folder if absent, readable by the owner alone. SQLite gives its
+// other files the same mode.
+func createPrivate(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func (db *DB) openPostgres(ctx context.Context, dsn string) error {
+	pool, err := sql.Open("pgx", dsn)
+	if err != nil {
+		return fmt.Errorf("open PostgreSQL database: %w", err)
+	}
+	db.read, db.write = pool, pool
+	pool.SetMaxOpenConns(postgresMaxConns)
+	pool.SetMaxIdleConns(postgresMaxConns)
+	pool.SetConnMaxIdleTime(5 * time.Minute)
+	if err := pool.PingContext(ctx); err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w: check DATABASE_URL", err)
+	}
+	return nil
+}
+
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	if err := db.read.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("ping database: %w", err)
+	}
+	return nil
+}
+
+// Close closes all connections, after the statements under way.
+func (db *DB) Close() error {
+	var errs []error
+	for _, pool := range []*sql.DB{db.read, db.write} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Read is the pool for reads outside of a transaction. On SQLite it cannot write.
+func (db *DB) Read() *sql.DB { return db.read }
+
+// txTries bounds how often a transaction is tried when others get in its way.
+const txTries = 10
+
+// Tx runs fn in a write transaction and commits it if fn returns nil. When the database asks for it, because of
+// a deadlock or a conflict with another transaction, it is rolled back and fn called again: fn must have no other effects.
+func (db *DB) Tx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := db.tryTx(ctx, fn)
+		if err == nil || try == txTries || !transient(err) {
+			return err
+		}
+		db.log.Debug("transaction is tried again", "try", try, "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(try) * 5 * time.Millisecond):
+		}
+	}
+}
+
+func (db *DB) tryTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := db.write.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	defer tx.Rollback() // no effect after a commit
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit transaction: %w", err)
+	}
+	return nil
+}
+
+// transient reports whether the database refused a transaction only because of other ones.
+func transient(err error) bool {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01" // serialization failure, deadlock
+	}
+	const busy = 5
+	if lite := (*sqlitedriver.Error)(nil); errors.As(err, &lite) {
+		return lite.Code()&0xff == busy
+	}
+	return false
+}
+
+// ForUpdate is what a SELECT that locks its rows ends with: SQLite's writers are alone anyway.
+func (db *DB) ForUpdate() string {
+	if db.engine == postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// LockName makes transactions that lock the same name go one after the other, until their end.
+func (db *DB) LockName(ctx context.Context, tx *sql.Tx, name string) error {
+	if db.engine != postgres {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name); err != nil {
+		return fmt.Errorf("lock name %q: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+const experimentColumns = "e.id, e.name, e.public, e.created_at"
+
+func experimentTargets(e *Experiment) []any {
+	return []any{&e.ID, &e.Name, flag{&e.Public}, msTime{&e.CreatedAt}}
+}
+
+// Querier is what reads need: a *sql.DB, *sql.Tx or *sql.Conn.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Experiment returns the experiment with that id, otherwise the newest with that name, otherwise ErrNotFound.
+func (db *DB) Experiment(ctx context.Context, idOrName string) (Experiment, error) {
+	return FindExperiment(ctx, db.read, idOrName)
+}
+
+// FindExperiment is DB.Experiment inside of a transaction.
+func FindExperiment(ctx context.Context, q Querier, idOrName string) (Experiment, error) {
+	var e Experiment
+	for _, where := range []string{"e.id = $1", "e.name = $1 ORDER BY e.created_at DESC, e.id DESC LIMIT 1"} {
+		row := q.QueryRowContext(ctx, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where, idOrName)
+		err := row.Scan(experimentTargets(&e)...)
+		if err == nil {
+			return e, nil
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return Experiment{}, fmt.Errorf("read experiment %s: %w", idOrName, err)
+		}
+	}
+	return Experiment{}, fmt.Errorf("experiment %s: %w", idOrName, ErrNotFound)
+}
+
+// Experiments returns experiments, the one with the newest activity first. limit 0 means 100.
+func (db *DB) Experiments(ctx context.Context, limit, offset int) ([]ExperimentSummary, error) {
+	var args Args
+	page := "SELECT * FROM experiments ORDER BY last_activity DESC, id DESC" + args.page(limit, offset)
+	return db.experimentSummaries(ctx, page, args.Values)
+}
+
+// ExperimentSummary returns the experiment with that id, or ErrNotFound.
+func (db *DB) ExperimentSummary(ctx context.Context, id string) (ExperimentSummary, error) {
+	found, err := db.experimentSummaries(ctx, "SELECT * FROM experiments WHERE id = $1", []any{id})
+	if err != nil {
+		return ExperimentSummary{}, err
+	}
+	if len(found) == 0 {
+		return ExperimentSummary{}, fmt.Errorf("experiment %s: %w", id, ErrNotFound)
+	}
+	return found[0], nil
+}
+
+func (db *DB) experimentSummaries(ctx context.Context, page string, args []any) ([]ExperimentSummary, error) {
+	query := `SELECT ` + experimentColumns + `, e.last_activity, COUNT(y.task_id), ` + countColumns + `
+		FROM (` + page + `) e LEFT JOIN tallies y ON y.experiment_id = e.id
+		GROUP BY ` + experimentColumns + `, e.last_activity
+		ORDER BY e.last_activity DESC, e.id DESC`
+	summaries, err := collect(ctx, db.read, query, args, func(s *ExperimentSummary) []any {
+		return append(append(experimentTargets(&s.Experiment), msTime{&s.LastActivity}, &s.Tasks), countTargets(&s.Counts)...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read experiments: %w", err)
+	}
+	for i := range summaries {
+		summaries[i].Counts.settle()
+	}
+	return summaries, nil
+}
+
+// RenameExperiment gives the experiment with that id another name, or returns ErrNotFound.
+func (db *DB) RenameExperiment(ctx context.Context, id, name string) error {
+	return db.Tx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, "UPDATE experiments SET name = $1 WHERE id = $2", name, id)
+		if err != nil {
+			return fmt.Errorf("rename experiment %s: %w", id, err)
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, fmt.Errorf("experiment %s: %w", id, ErrNotFound))
+		}
+		return nil
+	})
+}
+
+// countColumns sums tallies (alias y) up for countTargets.
+const countColumns = `COALESCE(SUM(y.queued), 0), COALESCE(SUM(y.running), 0), COALESCE(SUM(y.retrying), 0),
+	COALESCE(SUM(y.success), 0), COALESCE(SUM(y.failed), 0), COALESCE(SUM(y.cancelled), 0),
+	COALESCE(SUM(y.rewarded), 0), COALESCE(SUM(y.passed), 0), COALESCE(SUM(y.reward_sum), 0),
+	MIN(y.started_at), MAX(y.finished_at)`
+
+func countTargets(c *Counts) []any {
+	return []any{
+		&c.Queued, &c.Running, &c.Retrying, &c.Success, &c.Failed, &c.Cancelled,
+		&c.Rewarded, &c.Passed, &c.RewardSum, nullTime{&c.StartedAt}, nullTime{&c.FinishedAt},
+	}
+}
+
+// settle fills in what follows from the other counts: something that is still going on has no end.
+func (c *Counts) settle() {
+	active := c.Queued + c.Running + c.Retrying
+	c.Total = active + c.Success + c.Failed + c.Cancelled
+	if active > 0 {
+		c.FinishedAt = nil
+	}
+}

@@ -1,0 +1,87 @@
+package task
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ErrMissingVariable is wrapped by ResolveEnv's error.
+var ErrMissingVariable = errors.New("environment variable is not set")
+
+// template matches a value that is ${NAME} or ${NAME:-default} from end to end.
+var template = regexp.MustCompile(`^\$\{([A-Za-z_][A-Za-z0-9_]*)(:-((?s:.*)))?\}$`)
+
+// ResolveEnv gives env with its templates replaced: a value that is entirely ${NAME} or
+// ${NAME:-default} becomes the variable of the host, or the default when that is unset (not
+// when it is empty: Harbor's rule, not the shell's). There is no interpolation inside longer strings. A variable without value and default is an error
+// wrapping ErrMissingVariable that names it and the key. The result is a new map, never nil.
+func ResolveEnv(env map[string]string, getenv func(string) (string, bool)) (map[string]string, error) {
+	out := make(map[string]string, len(env))
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		value, err := resolve(env[key], getenv)
+		if err != nil {
+			return nil, fmt.Errorf("value of %s: %w", key, err)
+		}
+		out[key] = value
+	}
+	return out, nil
+}
+
+func resolve(value string, getenv func(string) (string, bool)) (string, error) {
+	m := template.FindStringSubmatch(value)
+	if m == nil {
+		return value, nil
+	}
+	name, hasDefault := m[1], m[2] != ""
+	v, ok := getenv(name)
+	switch {
+	case ok:
+		return v, nil
+	case hasDefault:
+		return m[3], nil
+	}
+	return "", fmt.Errorf("%w: %s", ErrMissingVariable, name)
+}
+
+// TemplateVars lists the host variables that the values of env read, sorted.
+func TemplateVars(env map[string]string) []string {
+	var names []string
+	for _, v := range env {
+		if m := template.FindStringSubmatch(v); m != nil {
+			names = append(names, m[1])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// HostVars lists the variables of the host that running the task may read, sorted: those
+// named by templates in the environment, verifier and solution tables, also of steps.
+func (t *Task) HostVars() []string {
+	c := &t.Config
+	envs := []map[string]string{c.Environment.Env, c.Verifier.Env, c.Solution.Env}
+	if v := c.Verifier.Environment; v != nil {
+		envs = append(envs, v.Env)
+	}
+	for _, s := range c.Steps {
+		envs = append(envs, s.Verifier.Env)
+		if s.Verifier.Environment != nil {
+			envs = append(envs, s.Verifier.Environment.Env)
+		}
+	}
+	var names []string
+	for _, env := range envs {
+		names = append(names, TemplateVars(env)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// validEnvName reports whether a variable can have this name in every shell.
+func validEnvName(name string) bool {
+	return name != "" && !strings.ContainsAny(name, "=\x00")
+}

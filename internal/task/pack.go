@@ -1,0 +1,32 @@
+package task
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"oddish/internal/tarball"
+)
+
+// Pack writes the task in dir as a deterministic tar.gz: what Digest covers, the .gitignore that
+// it goes by, and what .gitignore leaves out below environment/, tests/, solution/ and
+// steps/, since a build may need it; caches and editors' files stay behind. Unpacked
+// elsewhere, the task has the same Digest.
+func Pack(w io.Writer, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("pack task %s: %w", dir, err)
+	}
+	defer root.Close()
+	ignore, err := readIgnore(root)
+	if err != nil {
+		return fmt.Errorf("pack task %s: %w", dir, err)
+	}
+	junk := parseIgnore(defaultIgnore)
+	return tarball.PackGzip(w, dir, tarball.PackOptions{Include: func(rel string, isDir bool) bool {
+		if rel == ".gitignore" {
+			return true
+		}
+		return inDigest(rel) && !(ignore.ignored(rel, isDir) && junk.ignored(rel, isDir))
+	}})
+}

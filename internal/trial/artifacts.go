@@ -1,0 +1,208 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"oddish/api"
+	"oddish/internal/agent"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+	"oddish/internal/task"
+)
+
+// artifact is something to fetch after the agent's run.
+type artifact struct {
+	source  string   // as declared
+	target  string   // slash path below artifacts/
+	exclude []string // tar exclude patterns
+}
+
+// manifestEntry is one element of artifacts/manifest.json.
+type manifestEntry struct {
+	Source      string  `json:"source"`
+	Destination string  `json:"destination"`
+	Type        string  `json:"type"`   // file or directory
+	Status      string  `json:"status"` // ok, failed, empty or skipped
+	Service     *string `json:"service"`
+}
+
+// newArtifacts gives what is to be fetched: /logs/artifacts first, unless it is declared, then the
+// task's declarations, then the run's.
+func newArtifacts(t *task.Task, extra []api.Artifact) ([]artifact, error) {
+	var list []artifact
+	declared := false
+	add := func(source, destination, service string, exclude []string) error {
+		if service != "" && service != task.ServiceMain {
+			return result.Errorf(result.UnsupportedTaskError, "artifact %s is of the service %s: this version knows only %s", source, service, task.ServiceMain)
+		}
+		target := destination
+		if target == "" {
+			target = source
+		}
+		target = strings.TrimPrefix(path.Clean("/"+target), "/")
+		if target == "" || target == result.ManifestFile || hasDotDot(source) || hasDotDot(destination) {
+			return result.Errorf(result.ValueError, "artifact %q with destination %q: a path without .. is needed, and not %s", source, destination, result.ManifestFile)
+		}
+		declared = declared || path.Clean(source) == agent.ArtifactsDir
+		list = append(list, artifact{source, target, exclude})
+		return nil
+	}
+	for _, a := range t.Config.Artifacts {
+		if err := add(a.Source, a.Destination, a.Service, a.Exclude); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range extra {
+		if err := add(a.Source, a.Destination, a.Service, a.Exclude); err != nil {
+			return nil, err
+		}
+	}
+	if !declared {
+		conventional := artifact{source: agent.ArtifactsDir, target: strings.TrimPrefix(agent.ArtifactsDir, "/")}
+		list = append([]artifact{conventional}, list...)
+	}
+	return list, nil
+}
+
+func hasDotDot(p string) bool {
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// collectArtifacts fetches the artifacts as far as they are there and writes the manifest.
+func (r *run) collectArtifacts(ctx context.Context) error {
+	manifest := []manifestEntry{}
+	left := maxFetchBytes
+	var claimed []string
+	var fatal error
+	for _, a := range r.plan.artifacts {
+		e := manifestEntry{Source: a.source, Destination: path.Join(result.ArtifactsDir, a.target), Type: guessType(a.source), Status: "skipped"}
+		if by := overlapping(claimed, a.target); by != "" {
+			r.log.Warn("artifact skipped: its place is taken by an earlier one", "source", a.source, "place", by)
+		} else if fatal == nil {
+			claimed = append(claimed, a.target)
+			left, fatal = r.collectOne(ctx, a, &e, left)
+		} else {
+			e.Status = "failed"
+		}
+		manifest = append(manifest, e)
+	}
+	if err := r.write(filepath.Join(result.ArtifactsDir, result.ManifestFile), manifest); err != nil {
+		return err
+	}
+	return fatal
+}
+
+// collectOne fetches one artifact of at most left bytes, says how that went in e and gives the bytes
+// that are left. Its error ends the collection.
+func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left int64) (int64, error) {
+	e.Status = "failed"
+	source, isDir, err := r.locate(ctx, a.source)
+	if err == nil {
+		dst := filepath.Join(r.dir, result.ArtifactsDir, filepath.FromSlash(a.target))
+		e.Type = "file"
+		if isDir {
+			e.Type = "directory"
+		}
+		var files int
+		var bytes int64
+		if isDir {
+			files, bytes, err = r.fetchFolder(ctx, source, dst, left, excluder(a.exclude))
+		} else {
+			files, bytes, err = r.fetchFile(ctx, source, dst, left)
+		}
+		left = max(left-bytes, 1)
+		switch {
+		case err == nil && files == 0 && isDir:
+			e.Status = "empty"
+		case err == nil:
+			e.Status = "ok"
+		}
+	}
+	if err != nil {
+		r.log.Warn("artifact could not be fetched", "source", a.source, "error", err)
+		if hopeless(ctx, err) {
+			return left, err
+		}
+	}
+	return left, nil
+}
+
+// locate gives the absolute path of an artifact and whether it is a folder.
+func (r *run) locate(ctx context.Context, source string) (string, bool, error) {
+	if path.Clean(source) == agent.ArtifactsDir {
+		return agent.ArtifactsDir, true, nil // there in every sandbox: not worth a question
+	}
+	if !path.IsAbs(source) {
+		dir, err := r.workdir(ctx)
+		if err != nil {
+			return "", false, err
+		}
+		source = path.Join(dir, source)
+	}
+	source = path.Clean(source)
+	code, err := r.box.Exec(ctx, sandbox.Command{
+		Label: "is-dir", Script: `[ -d "$ODDISH_PATH" ]`, Env: map[string]string{"ODDISH_PATH": source}, Dir: "/", User: "0",
+	})
+	return source, code == 0, err
+}
+
+func (r *run) fetchFolder(ctx context.Context, source, dst string, left int64, skip func(string) bool) (int, int64, error) {
+	if err := os.MkdirAll(dst, 0o755); err != nil {
+		return 0, 0, err
+	}
+	report, err := r.fetch(ctx, source, dst, left, skip)
+	return report.Files, report.Bytes, err
+}
+
+// fetchFile fetches a file, which comes under its base name, to dst.
+func (r *run) fetchFile(ctx context.Context, source, dst string, left int64) (int, int64, error) {
+	temp, err := os.MkdirTemp(r.Dir, ".artifact-*")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer os.RemoveAll(temp)
+	report, err := r.fetch(ctx, source, temp, left, nil)
+	if err != nil {
+		return 0, report.Bytes, err
+	}
+	got := filepath.Join(temp, path.Base(source))
+	if _, err := os.Lstat(got); err != nil {
+		return 0, report.Bytes, errors.New("it is not a regular file")
+	}
+	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
+		return 0, report.Bytes, err
+	}
+	if err := os.Rename(got, dst); err != nil {
+		return 0, report.Bytes, fmt.Errorf("place artifact: %w", err)
+	}
+	return 1, report.Bytes, nil
+}
+
+// guessType says what an artifact that is not there would have been.
+func guessType(source string) string {
+	if path.Ext(source) != "" {
+		return "file"
+	}
+	return "directory"
+}
+
+// overlapping gives the earlier place that equals the new one, contains it or lies in it; "" if none does.
+func overlapping(claimed []string, target string) string {
+	for _, c := range claimed {
+		if c == target || strings.HasPrefix(c, target+"/") || strings.HasPrefix(target, c+"/") {
+			return c
+		}
+	}
+	return ""
+}

@@ -1,0 +1,230 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"oddish/api"
+	"oddish/internal/agent"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+	"oddish/internal/tarball"
+	"oddish/internal/task"
+)
+
+// execute runs the trial up to, but without, the stop of its sandbox.
+func (r *run) execute(ctx context.Context) error {
+	err := r.phases(ctx)
+	if err == nil {
+		return nil
+	}
+	r.record(err)
+	r.fatal = classify(err)
+	r.salvage(ctx)
+	return nil
+}
+
+// phases goes through the phases of a trial; an error ends it, except one of the agent's own.
+func (r *run) phases(ctx context.Context) error {
+	if err := r.begin(); err != nil {
+		return err
+	}
+	r.stage(api.StageEnvironment)
+	p := r.plan
+	if err := r.phase(ctx, "environment_setup", &r.trial.EnvironmentSetup, p.timeouts.build, result.EnvironmentStartTimeoutError, r.start); err != nil {
+		return err
+	}
+	if check := p.task.Config.Environment.Healthcheck; check != nil {
+		err := r.phase(ctx, "healthcheck", nil, 0, "", func(ctx context.Context) error { return r.healthcheck(ctx, check) })
+		if err != nil {
+			return err
+		}
+	}
+	env := r.agentEnv()
+	err := r.phase(ctx, "agent_setup", &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
+		return p.agent.Setup(ctx, env)
+	})
+	r.trial.AgentInfo.Version = p.agent.Version()
+	if err != nil {
+		return err
+	}
+	if err := r.runAgent(ctx, env); err != nil {
+		return err
+	}
+	if err := r.phase(ctx, "collect", nil, 0, "", r.collect); err != nil {
+		return err
+	}
+	if p.disabled {
+		return nil
+	}
+	r.stage(api.StageVerification)
+	return r.verify(ctx)
+}
+
+// begin plans the trial and writes down what was asked.
+func (r *run) begin() error {
+	r.trial = result.Trial{
+		ID: result.NewUUID(), TaskName: r.Spec.TaskName, TrialName: r.Spec.TrialName,
+		TrialURI: "file://" + filepath.ToSlash(r.dir), TaskID: result.TaskID{Path: r.Spec.TaskName},
+		TaskChecksum: r.Spec.TaskDigest, AgentInfo: newAgentInfo(r.Spec),
+	}
+	if r.Spec.Source != "" {
+		r.trial.Source = &r.Spec.Source
+	}
+	started := now()
+	r.trial.StartedAt = &started
+	r.trial.Config = result.NewTrialConfig(r.Spec, r.Spec.TaskName, "jobs/"+r.Spec.ExperimentID, r.Getenv)
+	r.stage(api.StageTrialStarted)
+	config, err := r.trial.Config.Compact()
+	if err != nil {
+		return err
+	}
+	if err := r.write(result.ConfigFile, config); err != nil {
+		return err
+	}
+	if r.plan, err = r.newPlan(); err != nil {
+		return err
+	}
+	t := r.plan.task
+	r.trial.TaskName = t.Name
+	r.trial.AgentInfo.Version = r.plan.agent.Version()
+	shared := task.ModeShared
+	r.trial.VerifierEnvironmentMode = &shared
+	version := ""
+	if t.Config.Package != nil {
+		version = t.Config.Package.Version
+	}
+	return r.write(result.LockFile, result.NewTrialLock(r.trial.Config, t.Name, version, r.Spec.TaskDigest))
+}
+
+func newAgentInfo(s api.TrialSpec) result.AgentInfo {
+	info := result.AgentInfo{Name: s.Agent, Version: "unknown"}
+	if s.Model != "" {
+		info.ModelInfo = &result.ModelInfo{Name: s.Model}
+		if provider, name, ok := strings.Cut(s.Model, "/"); ok {
+			info.ModelInfo = &result.ModelInfo{Name: name, Provider: &provider}
+		}
+	}
+	return info
+}
+
+func (r *run) write(name string, v any) error {
+	if err := result.WriteJSON(filepath.Join(r.dir, name), v); err != nil {
+		return result.Errorf(result.OSError, "%w", err)
+	}
+	return nil
+}
+
+// phase runs f within limit (0: none), whose passing is an error of the name onLimit. The
+// phase is entered in the journal and, if timing is not nil, in the result.
+func (r *run) phase(ctx context.Context, name string, timing **result.Timing, limit time.Duration, onLimit string, f func(context.Context) error) error {
+	if err := interruption(ctx); err != nil {
+		return err
+	}
+	r.journal.add(Entry{Event: "begin", Phase: name})
+	r.log.Debug("phase begins", "phase", name, "limit", limit)
+	started := now()
+	bounded, cancel := ctx, func() {}
+	if limit > 0 {
+		bounded, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	err := protect(func() error { return f(bounded) })
+	if err != nil {
+		if stop := interruption(ctx); stop != nil {
+			err = stop
+		} else if errors.Is(err, context.DeadlineExceeded) && bounded.Err() != nil && limit > 0 {
+			err = result.Errorf(onLimit, "%s took more than %s", strings.ReplaceAll(name, "_", " "), limit)
+		}
+	}
+	finished := now()
+	if timing != nil {
+		*timing = &result.Timing{StartedAt: &started, FinishedAt: &finished}
+	}
+	end := Entry{Event: "end", Phase: name}
+	if err != nil {
+		end.Error = classify(err).Type
+	}
+	r.journal.add(end)
+	r.log.Debug("phase ends", "phase", name, "took", finished.Sub(started), "error", end.Error)
+	return err
+}
+
+// start starts the sandbox and uploads what its image does not bring.
+func (r *run) start(ctx context.Context) error {
+	box, err := r.Provider.Start(ctx, r.plan.spec)
+	if err != nil {
+		return fmt.Errorf("start %s sandbox: %w", r.Provider.Kind(), err)
+	}
+	r.box = journaled{box, r.journal}
+	r.journal.add(Entry{Event: "sandbox", Kind: r.Provider.Kind(), ID: box.ID()})
+	r.log.Info("sandbox started", "sandbox", r.Provider.Kind(), "id", box.ID())
+	if r.Sandbox != nil {
+		r.Sandbox(box.ID())
+	}
+	if !r.plan.upload {
+		return nil
+	}
+	return r.uploadEnvironment(ctx)
+}
+
+// journaled enters the processes of a sandbox in the journal.
+type journaled struct {
+	sandbox.Sandbox
+	journal *journal
+}
+
+func (j journaled) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
+	j.journal.add(Entry{Event: "process", ID: p.Name})
+	return j.Sandbox.Run(ctx, p)
+}
+
+// uploadEnvironment copies the files of environment/, other than what builds an image, into the working directory.
+func (r *run) uploadEnvironment(ctx context.Context) error {
+	include := func(rel string, _ bool) bool {
+		return rel != task.Dockerfile && rel != task.ComposeFile && rel != ".dockerignore"
+	}
+	if !anyFile(r.plan.task.ContextDir(), include) {
+		return nil
+	}
+	dir, err := r.workdir(ctx)
+	if err != nil {
+		return err
+	}
+	if err := agent.UploadDir(ctx, r.box, r.plan.task.ContextDir(), dir, tarball.PackOptions{Include: include}); err != nil {
+		return fmt.Errorf("upload the files of environment/ to %s: %w", dir, err)
+	}
+	return nil
+}
+
+// workdir gives the working directory of commands in the sandbox.
+func (r *run) workdir(ctx context.Context) (string, error) {
+	if dir := r.plan.spec.Workdir; dir != "" {
+		return dir, nil
+	}
+	var out strings.Builder
+	code, err := r.box.Exec(ctx, sandbox.Command{Label: "pwd", Script: "pwd", Stdout: &out})
+	if err != nil {
+		return "", fmt.Errorf("find the working directory: %w", err)
+	}
+	dir := strings.TrimSpace(out.String())
+	if code != 0 || !strings.HasPrefix(dir, "/") {
+		return "", fmt.Errorf("find the working directory: pwd gave %q, exit status %d", dir, code)
+	}
+	return dir, nil
+}
+
+// anyFile reports whether a folder has an entry that include takes.
+func anyFile(dir string, include func(rel string, isDir bool) bool) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return include(e.Name(), e.IsDir()) })
+}

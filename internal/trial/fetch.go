@@ -1,0 +1,148 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"oddish/internal/agent"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+	"oddish/internal/tarball"
+)
+
+// What may come out of one sandbox: the agent's logs, the artifacts together, and the verifier's logs each.
+const (
+	maxFetchBytes int64 = 1 << 30
+	maxFetchFile  int64 = 256 << 20
+	maxFetchFiles       = 50_000
+)
+
+// maxNotes bounds how many left-out files of one folder trial.log names.
+const maxNotes = 20
+
+// fetch copies src out of the sandbox into dst (a folder), which is at most most bytes; links and what is over
+// the limits is left out and noted in trial.log.
+func (r *run) fetch(ctx context.Context, src, dst string, most int64, skip func(string) bool) (tarball.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	pr, pw := io.Pipe()
+	sent := make(chan error, 1)
+	go func() {
+		err := protect(func() error { return r.box.Download(ctx, src, pw) })
+		sent <- err
+		pw.CloseWithError(err)
+	}()
+	report, err := tarball.Unpack(pr, dst, tarball.UnpackOptions{
+		Lenient: true, Skip: skip,
+		Limits: tarball.Limits{Bytes: most, FileBytes: min(most, maxFetchFile), Files: maxFetchFiles},
+	})
+	r.note(src, report)
+	select {
+	case e := <-sent: // Download ended first: its error is the cause of Unpack's
+		if e != nil {
+			err = e
+		}
+	default: // Unpack has had enough, or failed
+		pr.CloseWithError(io.ErrClosedPipe)
+		cancel()
+		<-sent
+	}
+	if err != nil {
+		return report, fmt.Errorf("fetch %s: %w", src, err)
+	}
+	return report, nil
+}
+
+// note tells in trial.log what was left out of a folder.
+func (r *run) note(src string, report tarball.Report) {
+	for i, s := range report.Skipped {
+		if i == maxNotes {
+			r.log.Warn("further files were left out", "folder", src, "count", len(report.Skipped)-i)
+			break
+		}
+		r.log.Warn("file left out", "folder", src, "file", s.Name, "reason", s.Reason)
+	}
+	for i, name := range report.Truncated {
+		if i == maxNotes {
+			r.log.Warn("further files were cut", "folder", src, "count", len(report.Truncated)-i)
+			break
+		}
+		r.log.Warn("file cut at the limit", "folder", src, "file", name)
+	}
+}
+
+// fetchAgentLogs copies the agent's log folder into the trial directory.
+func (r *run) fetchAgentLogs(ctx context.Context) error {
+	_, err := r.fetch(ctx, agent.LogsDir, filepath.Join(r.dir, result.AgentDir), maxFetchBytes, nil)
+	if errors.Is(err, sandbox.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// collect fetches the agent's logs and the artifacts. Only a sandbox that is gone, or a disk that takes no more, is an error.
+func (r *run) collect(ctx context.Context) error {
+	if err := r.fetchAgentLogs(ctx); err != nil {
+		if hopeless(ctx, err) {
+			return err
+		}
+		r.log.Warn("agent logs are incomplete", "error", err)
+	}
+	r.collected = true
+	return r.collectArtifacts(ctx)
+}
+
+// hopeless tells errors after which fetching anything else is useless.
+func hopeless(ctx context.Context, err error) bool {
+	var path *os.PathError
+	return ctx.Err() != nil || errors.Is(err, sandbox.ErrLost) || errors.As(err, &path)
+}
+
+// salvage saves, after the error that ended the trial, what the sandbox still has.
+func (r *run) salvage(ctx context.Context) {
+	if r.box == nil || r.fatal.Type == result.SandboxLostError || errors.Is(context.Cause(ctx), ErrAbandoned) {
+		return
+	}
+	r.closeLive()
+	limit := salvageTimeout
+	if ctx.Err() != nil {
+		limit = cancelTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	steps := []func(context.Context) error{}
+	if r.verifying {
+		steps = append(steps, func(ctx context.Context) error { _, err := r.fetchVerifierLogs(ctx); return err })
+	}
+	if !r.collected {
+		steps = append(steps, r.collect)
+	}
+	for _, step := range steps {
+		if err := protect(func() error { return step(ctx) }); err != nil {
+			r.log.Warn("outputs could not be saved in full", "error", err)
+		}
+	}
+}
+
+// stop stops the sandbox, whatever became of ctx.
+func (r *run) stop(ctx context.Context) {
+	r.closeLive()
+	if r.box == nil {
+		return
+	}
+	r.journal.add(Entry{Event: "begin", Phase: "stop"})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	end := Entry{Event: "end", Phase: "stop"}
+	if err := protect(func() error { return r.box.Stop(ctx) }); err != nil {
+		end.Error = classify(err).Type
+		r.log.Error("sandbox could not be stopped", "id", r.box.ID(), "error", err)
+		r.Log.Error("sandbox could not be stopped; it will be removed by its labels",
+			"trial", r.Spec.TrialID, "sandbox", r.box.ID(), "error", err)
+	}
+	r.journal.add(end)
+}

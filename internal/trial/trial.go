@@ -1,0 +1,169 @@
+// Package trial runs one trial: one agent on one task in one sandbox, from the start of the
+// sandbox to the reward, in the order and with the rules of Harbor.
+//
+// Package worker, above it, decides when a trial runs and tells the server; packages agent, sandbox, task
+// and result, below it, are what a trial is made of. It speaks to no server: what happens
+// is told through the callbacks of Config and what remains is in the trial directory.
+//
+// Where it differs from Harbor it protects results: /logs/verifier and /tests are emptied
+// before verification, processes are killed inside the sandbox at their deadline, variables that
+// templates need are looked up before anything starts, and what comes out of the sandbox is capped.
+package trial
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"oddish/api"
+	"oddish/internal/agent"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// Causes with which the context of Run may end (context.WithCancelCause). Any other end
+// counts as the worker's going away.
+var (
+	// ErrCancelled: the user cancelled. What the agent has written is saved, the outcome is cancelled.
+	ErrCancelled = errors.New("cancelled")
+	// ErrAbandoned: the trial is somebody else's now. The sandbox is stopped and nothing is saved.
+	ErrAbandoned = errors.New("lease lost")
+)
+
+// Config says what to run and where.
+type Config struct {
+	Spec api.TrialSpec
+	// TaskDir is the unpacked task.
+	TaskDir string
+	// Dir is a folder of this trial alone. The trial directory is made in it, as Spec.TrialName, with
+	// JournalFile beside it.
+	Dir      string
+	Provider sandbox.Provider
+	// Owner is the installation, see sandbox.Spec.
+	Owner string
+	// Getenv reads the variables of this machine that templates name; nil: there are none.
+	Getenv func(string) (string, bool)
+	// Stage is called at each change of stage, Sandbox once with the id of the sandbox, soon
+	// after it exists; both from Run's goroutine. Nil: nobody listens.
+	Stage   func(api.Stage)
+	Sandbox func(id string)
+	// Log takes what the operator must know. What happens in the trial goes to trial.log. Nil: nowhere.
+	Log *slog.Logger
+}
+
+// Outcome is what came of a trial.
+type Outcome struct {
+	Finish api.Finish
+	// Dir is the trial directory; empty if it could not be made.
+	Dir string
+}
+
+// Run runs a trial and returns once its sandbox is stopped and its directory
+// written. It never panics. Every error is in Outcome.Finish:
+//
+//   - success: the trial ran to its end and has a reward, or verification was disabled. An
+//     error of the agent that is a result (AgentTimeoutError) may stand beside it.
+//   - failed: ErrorType and ErrorClass say why, and whether another attempt makes sense. A reward beside it is
+//     one that the error spoils.
+//   - cancelled: ctx ended with ErrCancelled.
+func Run(ctx context.Context, c Config) Outcome { return newRun(c).run(ctx) }
+
+func (r *run) run(ctx context.Context) Outcome {
+	if err := r.open(); err != nil {
+		return Outcome{Finish: failure(err)}
+	}
+	defer r.close()
+	r.record(protect(func() error { return r.execute(ctx) }))
+	r.record(protect(func() error { r.stop(ctx); return nil }))
+	return r.finish(ctx)
+}
+
+// run is one trial under way.
+type run struct {
+	Config
+	dir     string // trial directory
+	log     *slog.Logger
+	logFile *os.File
+	journal *journal
+
+	newAgent func(string, agent.Options) (agent.Agent, error)
+
+	plan  *plan
+	box   sandbox.Sandbox // nil before the start
+	live  []*liveFile
+	trial result.Trial
+
+	collected bool          // artifacts were fetched
+	verifying bool          // the verifier has started
+	first     *result.Error // the first error
+	fatal     *result.Error // the error that kept the trial from running to its end
+}
+
+func newRun(c Config) *run {
+	if c.Getenv == nil {
+		c.Getenv = func(string) (string, bool) { return "", false }
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	dir := filepath.Join(c.Dir, c.Spec.TrialName)
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	return &run{Config: c, dir: dir, newAgent: agent.New}
+}
+
+// open makes the trial directory with its log, and the journal.
+func (r *run) open() error {
+	if r.Spec.TrialName == "" || !filepath.IsLocal(r.Spec.TrialName) {
+		return result.Errorf(result.ValueError, "trial name %q cannot be the name of a folder", r.Spec.TrialName)
+	}
+	for _, sub := range []string{result.AgentDir, result.VerifierDir, result.ArtifactsDir} {
+		if err := os.MkdirAll(filepath.Join(r.dir, sub), 0o755); err != nil {
+			return result.Errorf(result.OSError, "make the trial directory: %w", err)
+		}
+	}
+	f, err := os.OpenFile(filepath.Join(r.dir, result.LogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return result.Errorf(result.OSError, "open the trial's log: %w", err)
+	}
+	r.logFile = f
+	r.log = slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r.journal, err = openJournal(filepath.Join(r.Dir, JournalFile), r.Spec.TrialName)
+	if err != nil {
+		f.Close()
+		return result.Errorf(result.OSError, "open the trial's journal: %w", err)
+	}
+	return nil
+}
+
+func (r *run) close() {
+	r.journal.close()
+	r.logFile.Close()
+}
+
+// stage tells where the trial is.
+func (r *run) stage(s api.Stage) {
+	r.log.Info("stage", "stage", s)
+	if r.Stage != nil {
+		r.Stage(s)
+	}
+}
+
+// record keeps an error of the trial; the first one wins.
+func (r *run) record(err error) {
+	if err == nil {
+		return
+	}
+	e := classify(err)
+	r.log.Error("trial error", "type", e.Type, "error", e.Message)
+	if r.first != nil {
+		return
+	}
+	r.first = e
+	r.trial.ExceptionInfo = &result.ExceptionInfo{
+		Type: e.Type, Message: clip(e.Message), Traceback: traceback(e), OccurredAt: now(),
+	}
+}

@@ -1,0 +1,177 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"oddish/internal/agent"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+	"oddish/internal/tarball"
+)
+
+// Paths inside the sandbox.
+const (
+	verifierDir = "/logs/verifier"
+	testsDir    = "/tests"
+)
+
+// emptyScript makes /logs/verifier and /tests real and empty folders, so that nothing the agent put there
+// takes part in the verification. A folder that is a mount point cannot be removed, but its content can.
+const emptyScript = `
+if [ -L /logs ] || [ ! -d /logs ]; then rm -rf /logs; fi
+for d in /logs/verifier /tests; do
+	rm -rf "$d" 2>/dev/null
+	mkdir -p "$d" || exit 1
+	if [ -L "$d" ] || [ -n "$(ls -A "$d")" ]; then
+		echo "$d is not empty"
+		exit 1
+	fi
+done
+chmod 0777 /logs/verifier && chmod 0755 /tests`
+
+// verify runs the tests and reads the reward.
+func (r *run) verify(ctx context.Context) error {
+	limit := r.plan.timeouts.verifier
+	if limit > 0 {
+		limit += grace + 2*prepareTimeout // the process has a deadline of its own
+	}
+	var rewards map[string]float64
+	err := r.phase(ctx, "verifier", &r.trial.Verifier, limit, result.VerifierTimeoutError, func(ctx context.Context) (err error) {
+		if err := r.prepareTests(ctx); err != nil {
+			return err
+		}
+		if err := r.runTests(ctx); err != nil {
+			return err
+		}
+		rewards, err = r.readRewards(ctx)
+		return err
+	})
+	r.closeLive()
+	if err != nil {
+		return err
+	}
+	r.log.Info("verified", "rewards", rewards)
+	r.trial.VerifierResult = &result.VerifierResult{Rewards: rewards}
+	return nil
+}
+
+// prepareTests puts tests/ into an emptied /tests.
+func (r *run) prepareTests(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	if err := r.asRoot(ctx, "empty", emptyScript); err != nil {
+		return addTests(err)
+	}
+	t := r.plan.task
+	script, err := os.Stat(filepath.Join(t.TestsDir(), t.TestScript()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return result.Errorf(result.FileNotFoundError, "the task has no tests/%s", t.TestScript())
+	}
+	if err != nil {
+		return result.Errorf(result.OSError, "look for the tests: %w", err)
+	}
+	if err := agent.UploadDir(ctx, r.box, t.TestsDir(), testsDir, tarball.PackOptions{}); err != nil {
+		return addTests(err)
+	}
+	if script.Mode()&0o111 != 0 { // the upload keeps the bit
+		return nil
+	}
+	if err := r.asRoot(ctx, "chmod", "chmod +x "+sandbox.Quote(testsDir+"/"+t.TestScript())); err != nil {
+		return addTests(err)
+	}
+	return nil
+}
+
+// addTests names an error of bringing the tests in, unless its cause has a name of its own.
+func addTests(err error) error {
+	for _, own := range []error{sandbox.ErrLost, sandbox.ErrOutOfMemory} {
+		if errors.Is(err, own) {
+			return err
+		}
+	}
+	return result.Errorf(result.AddTestsDirError, "bring the tests into the sandbox: %w", err)
+}
+
+// asRoot runs a short script as root; another exit status than 0 is an error with its output.
+func (r *run) asRoot(ctx context.Context, label, script string) error {
+	out := &tail{most: 400}
+	code, err := r.box.Exec(ctx, sandbox.Command{Label: label, Script: script, Dir: "/", User: "0", Stdout: out, Stderr: out})
+	if err != nil {
+		return fmt.Errorf("%s: %w", label, err)
+	}
+	if code != 0 {
+		return fmt.Errorf("%s: exit status %d: %s", label, code, out.data)
+	}
+	return nil
+}
+
+// runTests runs the test script, directly, in the default working directory. Its exit status does not matter.
+func (r *run) runTests(ctx context.Context) error {
+	p := r.plan
+	r.verifying = true
+	exit, err := r.box.Run(ctx, sandbox.Process{
+		Command: sandbox.Command{
+			Label:  "verifier",
+			Script: testsDir + "/" + p.task.TestScript(),
+			Env:    p.verifierVars,
+			User:   p.task.Config.Verifier.User,
+		},
+		Name:    "verifier",
+		Output:  verifierDir + "/" + result.TestOutputFile,
+		Timeout: p.timeouts.verifier,
+		Live:    r.openLive(filepath.Join(result.VerifierDir, result.TestOutputFile)),
+	})
+	switch {
+	case errors.Is(err, sandbox.ErrOutOfMemory):
+		return result.Errorf(result.OutOfMemoryError, "the tests were killed at the memory limit of the sandbox: %w", err)
+	case err != nil:
+		return fmt.Errorf("run the tests: %w", err)
+	case exit.TimedOut:
+		return result.Errorf(result.VerifierTimeoutError, "the tests did not finish within %s", p.timeouts.verifier)
+	}
+	r.log.Info("tests ran", "exit_code", exit.Code, "output_truncated", exit.Truncated)
+	return nil
+}
+
+// readRewards fetches what the tests left and reads the rewards from it.
+func (r *run) readRewards(ctx context.Context) (map[string]float64, error) {
+	report, err := r.fetchVerifierLogs(ctx)
+	if err != nil {
+		return nil, fetchFailed(err)
+	}
+	dir := filepath.Join(r.dir, result.VerifierDir)
+	if len(report.Skipped) > 0 { // a limit may have been reached before the reward's turn came
+		for _, name := range []string{result.RewardJSON, result.RewardText} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+				continue
+			}
+			_, err := r.fetch(ctx, verifierDir+"/"+name, dir, result.MaxRewardBytes+1, nil)
+			if err != nil && !errors.Is(err, sandbox.ErrNotFound) {
+				return nil, fetchFailed(err)
+			}
+		}
+	}
+	return result.ReadRewards(dir)
+}
+
+func fetchFailed(err error) error {
+	if errors.Is(err, sandbox.ErrLost) || errors.Is(err, sandbox.ErrOutOfMemory) {
+		return err
+	}
+	return result.Errorf(result.DownloadVerifierDirError, "%w", err)
+}
+
+// fetchVerifierLogs copies the verifier's log folder into the trial directory; a missing one counts as empty.
+func (r *run) fetchVerifierLogs(ctx context.Context) (tarball.Report, error) {
+	r.closeLive()
+	report, err := r.fetch(ctx, verifierDir, filepath.Join(r.dir, result.VerifierDir), maxFetchBytes, nil)
+	if errors.Is(err, sandbox.ErrNotFound) {
+		return report, nil
+	}
+	return report, err
+}

@@ -1,0 +1,136 @@
+package worker
+
+import (
+	"context"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"oddish/api"
+	"oddish/internal/trial"
+)
+
+// runJob takes a job from its claim to its delivery. It returns when nothing of it runs any
+// more and its folder is gone.
+func (w *Worker) runJob(j *job) {
+	ctx := j.held
+	started := time.Now()
+	j.log.InfoContext(ctx, "trial claimed", "name", j.Trial.TrialName, "agent", j.Trial.Agent, "sandbox", j.Trial.Environment)
+	defer j.report.close()
+
+	dir, err := w.home.jobDir()
+	if err != nil {
+		j.settle()
+		w.finish(j, finishFor(j, err))
+		return
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			j.log.WarnContext(ctx, "folder of the trial could not be removed", "dir", dir, "error", err)
+		}
+	}()
+
+	finish := w.perform(j, dir)
+	if !j.settle() {
+		j.log.InfoContext(ctx, "trial dropped", "reason", context.Cause(j.held))
+		return
+	}
+	if j.handedBack() && finish.Outcome != api.StatusSuccess {
+		finish = released(j)
+	}
+	w.deliver(j, dir, finish)
+	j.log.DebugContext(ctx, "job over", "seconds", time.Since(started).Seconds())
+}
+
+// perform runs the trial with everything that it needs around it.
+func (w *Worker) perform(j *job, dir string) api.Finish {
+	taskDir, release, err := w.tasks.acquire(j.run, j.log, j.Trial, func(ctx context.Context) (io.ReadCloser, error) {
+		return w.c.Server.TaskArchive(ctx, j.ID, j.Lease)
+	})
+	if err != nil {
+		j.check(err)
+		return finishFor(j, err)
+	}
+	defer release()
+	provider, ok := w.kinds[j.Trial.Environment]
+	if !ok {
+		return finishFor(j, trouble(errorNoSandbox, "this worker offers no sandboxes of kind %q", j.Trial.Environment))
+	}
+	if !isFileName(j.Trial.TrialName) {
+		return finishFor(j, permanent(errorWorker, "trial name %q cannot be the name of a folder", j.Trial.TrialName))
+	}
+	if !provider.Capabilities().Remote {
+		leave, err := w.admission.enter(j.run, w.c.resources(taskDir, j.Trial))
+		if err != nil {
+			return finishFor(j, err)
+		}
+		defer leave()
+	}
+	defer w.follow(j, dir)()
+	return w.c.run(j.run, trial.Config{
+		Spec:     j.Trial,
+		TaskDir:  taskDir,
+		Dir:      dir,
+		Provider: provider,
+		Owner:    w.c.Owner,
+		Getenv:   w.c.Getenv,
+		Stage:    j.report.stage,
+		Sandbox:  j.report.sandbox,
+		Log:      j.log,
+	}).Finish
+}
+
+// follow sends the growing files of the trial until the returned function is called.
+func (w *Worker) follow(j *job, dir string) (stop func()) {
+	ctx, cancel := context.WithCancel(j.held)
+	var wg sync.WaitGroup
+	wg.Go(func() { newTail(w.c.Server, j, j.trialDir(dir)).run(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// deliver sends every file, then the last reports, then the outcome, and goes on until the server
+// has all or the lease is lost.
+func (w *Worker) deliver(j *job, dir string, finish api.Finish) {
+	if err := w.upload(j, j.trialDir(dir)); err != nil {
+		j.check(err)
+		j.log.InfoContext(j.held, "trial dropped while its files were sent", "reason", err)
+		return
+	}
+	j.report.flush()
+	w.finish(j, finish)
+}
+
+// finish ends the attempt on the server. If the server takes everything but this
+// outcome, it gets one that says so, because an attempt without an end would be run again and again.
+func (w *Worker) finish(j *job, f api.Finish) {
+	ack, err := w.sendFinish(j, f)
+	if isRefused(err) {
+		j.log.ErrorContext(j.held, "server refuses the outcome of the trial", "error", err)
+		ack, err = w.sendFinish(j, api.Finish{
+			Outcome:      api.StatusFailed,
+			ErrorType:    errorRefused,
+			ErrorMessage: err.Error(),
+			ErrorClass:   api.ClassInfrastructure,
+		})
+	}
+	if err != nil {
+		j.check(err)
+		j.log.InfoContext(j.held, "trial dropped before its end was accepted", "reason", err)
+		return
+	}
+	j.log.InfoContext(j.held, "trial finished", "outcome", f.Outcome, "status", ack.Status,
+		"rewards", f.Rewards, "error_type", f.ErrorType, "error", f.ErrorMessage)
+}
+
+func (w *Worker) sendFinish(j *job, f api.Finish) (api.FinishAck, error) {
+	var ack api.FinishAck
+	err := persist(j.held, j.log, "finish", func(ctx context.Context) (err error) {
+		ack, err = w.c.Server.Finish(ctx, j.ID, j.Lease, f)
+		return err
+	})
+	return ack, err
+}

@@ -1,0 +1,97 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"oddish/internal/sandbox"
+)
+
+const (
+	reapEvery = 5 * time.Minute
+	// reapTime is how long listing, or stopping one sandbox, may take.
+	reapTime = 30 * time.Second
+)
+
+// reap removes sandboxes that nobody uses, at once and every few minutes until ctx ends: those
+// of workers that were killed, and those of our own that could not be stopped.
+//
+// Another live worker's sandboxes carry the same owner. They are told apart by the label with the
+// name of its folder, whose lock a live worker holds; see home. A sandbox without the label is left alone.
+func (w *Worker) reap(ctx context.Context) {
+	for {
+		for _, kind := range w.offered {
+			w.reapKind(ctx, w.kinds[kind])
+		}
+		if !pause(ctx, reapEvery) {
+			return
+		}
+	}
+}
+
+func (w *Worker) reapKind(ctx context.Context, p *tracked) {
+	listing, cancel := context.WithTimeout(ctx, reapTime)
+	defer cancel()
+	// The list comes first and the locks after it: whoever started a listed sandbox held its lock
+	// before, so a lock that is free now was given up since.
+	infos, err := p.List(listing, w.c.Owner)
+	if err != nil {
+		if ctx.Err() == nil {
+			w.log.WarnContext(ctx, "sandboxes cannot be listed", "sandbox", p.Kind(), "error", err)
+		}
+		return
+	}
+	byWorker := map[string][]sandbox.Info{}
+	for _, i := range infos {
+		if name := i.Labels[workerLabel]; name != "" {
+			byWorker[name] = append(byWorker[name], i)
+		}
+	}
+	for name, infos := range byWorker {
+		if name == w.home.name {
+			w.reapOwn(ctx, p, infos)
+		} else {
+			w.reapOther(ctx, p, name, infos)
+		}
+	}
+}
+
+func (w *Worker) reapOwn(ctx context.Context, p *tracked, infos []sandbox.Info) {
+	for _, i := range infos {
+		if !p.uses(i.Name) {
+			w.remove(ctx, p, i)
+		}
+	}
+}
+
+func (w *Worker) reapOther(ctx context.Context, p *tracked, name string, infos []sandbox.Info) {
+	gone, done, err := w.home.abandoned(name)
+	if err != nil {
+		w.log.WarnContext(ctx, "cannot tell whether a worker is alive", "folder", name, "error", err)
+		return
+	}
+	if !gone {
+		return
+	}
+	defer done()
+	for _, i := range infos {
+		w.remove(ctx, p, i)
+	}
+}
+
+func (w *Worker) remove(ctx context.Context, p *tracked, i sandbox.Info) {
+	ctx, cancel := context.WithTimeout(ctx, reapTime)
+	defer cancel()
+	s, err := p.Attach(ctx, i.ID)
+	if err == nil {
+		err = s.Stop(ctx)
+	}
+	switch {
+	case errors.Is(err, sandbox.ErrNotFound):
+	case err != nil:
+		w.log.WarnContext(ctx, "orphaned sandbox cannot be removed", "sandbox", p.Kind(), "id", i.ID, "name", i.Name, "error", err)
+	default:
+		w.log.InfoContext(ctx, "orphaned sandbox removed", "sandbox", p.Kind(), "id", i.ID, "name", i.Name)
+	}
+}
