@@ -1,3 +1,5 @@
+//go:build !cgo
+
 // Command oddish evaluates AI agents; see the help of its commands. All of it is in internal/cli.
 package main
 

@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/cli": {"api", "client", "internal/config", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/store", "internal/queue", "internal/blob", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},
+	"test/e2e":      {"api"},
 	"cmd/oddish":    {"internal/cli", "internal/sandbox/builtin"},
 }
 
