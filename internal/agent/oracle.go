@@ -93,6 +93,7 @@ func makeExecutable(ctx context.Context, box Box, file string) error {
 // UploadDir copies the content of a folder of this machine, as far as o includes it, into the sandbox's folder dst.
 func UploadDir(ctx context.Context, box Box, dir, dst string, o tarball.PackOptions) error {
 	r, w := io.Pipe()
+	defer r.Close()
 	packed := make(chan error, 1)
 	go func() {
 		err := tarball.Pack(w, dir, o)

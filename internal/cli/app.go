@@ -89,7 +89,7 @@ func (a *App) root() *cobra.Command {
 	root.SetHelpFunc(a.help)
 	root.SetUsageFunc(func(cmd *cobra.Command) error { a.help(cmd, nil); return nil })
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Flags().BoolP("version", "v", false, "print the version")
 	root.AddGroup(&cobra.Group{ID: groupUse, Title: "Evaluate"}, &cobra.Group{ID: groupServe, Title: "Serve"})
 	root.AddCommand(
 		a.runCommand(), a.statusCommand(), a.cancelCommand(), a.cleanCommand(),
@@ -116,17 +116,14 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 // config reads the settings and says on standard error what was wrong with .env.
 func (a *App) config() (config.Config, error) {
 	c, err := config.Load(a.Dir, a.Env)
-	if err != nil {
-		var bad *config.Error
-		if errors.As(err, &bad) {
-			return c, &cliError{code: exitUsage, kind: "usage", msg: bad.Error()}
-		}
-		return c, err
-	}
 	for _, w := range c.Warnings {
 		a.warn("%s", w)
 	}
-	return c, nil
+	var bad *config.Error
+	if errors.As(err, &bad) {
+		err = &cliError{code: exitUsage, kind: "usage", msg: bad.Error(), hint: "settings are described in docs/configuration.md"}
+	}
+	return c, err
 }
 
 // interruptible returns a context that ends at the first SIGINT or SIGTERM; the second one kills the process.

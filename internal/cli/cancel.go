@@ -50,6 +50,9 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.reach(ctx); err != nil {
+		return err
+	}
 	what, do, err := a.cancelTarget(ctx, c, f, id)
 	if err != nil {
 		return c.explain(err)

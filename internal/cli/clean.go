@@ -68,6 +68,9 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 	if err != nil {
 		return err
 	}
+	if err := c.reach(ctx); err != nil {
+		return err
+	}
 	what := "task " + taskID
 	do := func() (api.Deleted, error) { return c.client.DeleteTask(ctx, taskID) }
 	if f.experiment != "" {

@@ -52,8 +52,16 @@ func prepareDataDir(dir string) error {
 	return nil
 }
 
-// dataDirError says in one line what is wrong with the data directory. Errors that have another reason are returned as they are.
+// dataDirError says in one line what is wrong with the data directory.
 func dataDirError(dir string, err error) error {
+	if trouble := dataDirTrouble(dir, err); trouble != nil {
+		return trouble
+	}
+	return fmt.Errorf("data directory %s: %w", dir, err)
+}
+
+// dataDirTrouble is the advice for an error that the data directory is the reason of; nil for others.
+func dataDirTrouble(dir string, err error) error {
 	const hint = "set ODDISH_DATA_DIR to a folder that you may write to"
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), strings.Contains(err.Error(), "database or disk is full"):
@@ -63,7 +71,7 @@ func dataDirError(dir string, err error) error {
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist):
 		return failf(hint, "data directory %s is not a folder", dir)
 	}
-	return fmt.Errorf("data directory %s: %w", dir, err)
+	return nil
 }
 
 // plainPathError drops the path and operation, which the message around it names.

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"net"
 	"net/url"
 	"strconv"
@@ -118,6 +120,19 @@ func newClient(e endpoint, cfg config.Config) *client.Client {
 // addAPIFlag adds --api to a command that speaks to a server.
 func addAPIFlag(fs *pflag.FlagSet, api *string) {
 	fs.StringVar(api, "api", "", "`URL`: address of the server (default: ODDISH_API_URL, else http://localhost:8000)")
+}
+
+// reach makes sure, for a command that does not start a server, that one is there. On this machine that is known at once; a
+// remote one is left to the requests, which are repeated for a while.
+func (c connection) reach(ctx context.Context) error {
+	if !c.endpoint.local {
+		return nil
+	}
+	_, err := probe(ctx, c.endpoint)
+	if errors.Is(err, errNobody) {
+		err = &client.TransportError{Method: "GET", URL: c.endpoint.url, Err: err}
+	}
+	return c.explain(err)
 }
 
 // explain adds what to do to an error of a request.

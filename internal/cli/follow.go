@@ -131,6 +131,10 @@ func (f *follower) watch(ctx context.Context) error {
 		case <-f.worry:
 			poll.Reset(0)
 		case <-poll.C:
+			if len(f.news) > 0 { // what they tell comes first
+				poll.Reset(time.Millisecond)
+				continue
+			}
 			next, err := f.poll(ctx)
 			if err != nil {
 				return err

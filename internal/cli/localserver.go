@@ -1,32 +1,18 @@
 package cli
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"sort"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"oddish/api"
-	"oddish/client"
 )
 
 // startPatience is how long a server may take until it answers.
 const startPatience = 30 * time.Second
-
-// maxServerLog is the size at which server.log is put aside before a start, in bytes.
-const maxServerLog = 8 << 20
 
 // ensureOptions say what to do about the local server.
 type ensureOptions struct {
@@ -102,59 +88,6 @@ func (a *App) stopForFresh(ctx context.Context, c connection) error {
 	return nil
 }
 
-// errNobody: nothing listens at the address.
-var errNobody = errors.New("nothing listens there")
-
-// probe asks who is at the address: a server of ours, nobody (errNobody), or something else.
-func probe(ctx context.Context, e endpoint) (api.Health, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.url+"/health", nil)
-	if err != nil {
-		return api.Health{}, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			return api.Health{}, errNobody
-		}
-		if e.local && ctx.Err() == nil {
-			return api.Health{}, portTaken(e)
-		}
-		return api.Health{}, &client.TransportError{Method: req.Method, URL: e.url + "/health", Err: err}
-	}
-	defer resp.Body.Close()
-	var h api.Health
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err == nil {
-		err = json.Unmarshal(body, &h)
-	}
-	// Servers of the Python system do not name the service.
-	if err != nil || resp.StatusCode != http.StatusOK || h.Database == "" || (h.Service != "" && h.Service != "oddish") {
-		if e.local {
-			return api.Health{}, portTaken(e)
-		}
-		return api.Health{}, failf("check the address", "what answers at %s is no Oddish server", e.url)
-	}
-	return h, nil
-}
-
-func portTaken(e endpoint) error {
-	return failf("choose another port: --port "+strconv.Itoa(freePortNear(e.port))+", or set ODDISH_API_URL",
-		"port %d of this machine is taken by another program", e.port)
-}
-
-// freePortNear suggests a port: the first one above that can be listened on now.
-func freePortNear(port int) int {
-	for p := port + 1; p < min(port+100, 65536); p++ {
-		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(p))); err == nil {
-			_ = l.Close()
-			return p
-		}
-	}
-	return port + 1
-}
-
 // startServer starts `oddish api` in the background, in a session of its own, and waits until it answers.
 func (a *App) startServer(ctx context.Context, c connection, o ensureOptions) error {
 	dir, err := c.cfg.RequireDataDir()
@@ -187,71 +120,6 @@ func (a *App) startServer(ctx context.Context, c connection, o ensureOptions) er
 		a.note("started a server at %s (data in %s)", c.endpoint.url, dir)
 	}
 	return nil
-}
-
-// rotateLog puts a large log aside and returns the size of what remains.
-func rotateLog(path string) (int64, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	if info.Size() < maxServerLog {
-		return info.Size(), nil
-	}
-	return 0, os.Rename(path, path+".old")
-}
-
-// spawnServer starts the process. The channel is closed when it ends.
-func (a *App) spawnServer(c connection, dir, logPath string, o ensureOptions) (<-chan struct{}, error) {
-	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, dataDirError(dir, err)
-	}
-	defer log.Close()
-	args := []string{"api", "--host", c.endpoint.host, "--port", strconv.Itoa(c.endpoint.port)}
-	if len(o.nConcurrent) > 0 {
-		limits, err := json.Marshal(o.nConcurrent)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, "--n-concurrent", string(limits))
-	}
-	cmd := exec.Command(a.Exe, args...)
-	cmd.Env = serverEnv(c.cfg.Env, dir, c.endpoint.url)
-	cmd.Dir = dir // not the user's folder, which may go away
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the server: %w", err)
-	}
-	exited := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // what went wrong is in its log
-		close(exited)
-	}()
-	return exited, nil
-}
-
-// serverEnv is the environment with what .env added, and with the data directory and address made absolute, since the server works
-// in another folder.
-func serverEnv(vars map[string]string, dir, url string) []string {
-	env := make([]string, 0, len(vars)+3)
-	for k, v := range vars {
-		switch k {
-		case "ODDISH_DATA_DIR", "ODDISH_API_URL", "ODDISH_API_HOST", "ODDISH_API_PORT", "PWD":
-		default:
-			env = append(env, k+"="+v)
-		}
-	}
-	sort.Strings(env)
-	env = append(env, "ODDISH_DATA_DIR="+dir, "ODDISH_API_URL="+url)
-	if vars["ODDISH_LOG_FORMAT"] == "" {
-		env = append(env, "ODDISH_LOG_FORMAT=text")
-	}
-	return env
 }
 
 var errServerEnded = errors.New("the server ended")
@@ -299,18 +167,4 @@ func startFailure(err error, logPath string, from int64) error {
 		msg += "; its last words:\n  " + strings.Join(lines, "\n  ")
 	}
 	return failf("the whole log is in "+logPath, "%s", msg)
-}
-
-// lastLines returns the last n lines that were written to a file after an offset.
-func lastLines(path string, from int64, n int) []string {
-	data, err := os.ReadFile(path)
-	if err != nil || int64(len(data)) <= from {
-		return nil
-	}
-	text := strings.TrimSpace(string(bytes.ToValidUTF8(data[from:], nil)))
-	if text == "" {
-		return nil
-	}
-	lines := strings.Split(text, "\n")
-	return lines[max(0, len(lines)-n):]
 }

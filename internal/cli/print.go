@@ -59,7 +59,16 @@ func (a *App) outPrinter() printer { return a.printer(a.Stdout) }
 func (a *App) errPrinter() printer { return a.printer(a.Stderr) }
 
 func (a *App) printer(w io.Writer) printer {
-	return printer{w: colorprofile.NewWriter(w, a.Env), width: a.width(w)}
+	return printer{w: &colorprofile.Writer{Forward: w, Profile: a.profile(w)}, width: a.width(w)}
+}
+
+// profile is what a stream can show. Any NO_COLOR takes the colours away, whatever else is set.
+func (a *App) profile(w io.Writer) colorprofile.Profile {
+	p := colorprofile.Detect(w, a.Env)
+	if a.getenv("NO_COLOR") != "" {
+		p = min(p, colorprofile.Ascii)
+	}
+	return p
 }
 
 // width is the number of columns of a terminal; 0 for other streams, which are not cut, unless COLUMNS says

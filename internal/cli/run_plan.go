@@ -3,12 +3,10 @@ package cli
 import (
 	"encoding/json"
 	"os/user"
-	"path"
 	"path/filepath"
 	"slices"
 
 	"oddish/api"
-	"oddish/internal/task"
 )
 
 // runPlan is what `oddish run` will do, after flags and sweep file were put together.
@@ -156,114 +154,6 @@ func (p *runPlan) planSweep(f *runFlags, file *sweepFile) error {
 	s.Harbor = p.harbor(f, file)
 	return nil
 }
-
-// harbor is the part of Harbor's job configuration that flags and file set; nil if they set none.
-func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
-	h := &api.HarborConfig{}
-	e := &api.EnvironmentConfig{
-		OverrideCPUs:      f.number("override-cpus", f.cpus, file.OverrideCPUs),
-		OverrideMemoryMB:  f.number("override-memory-mb", f.memoryMB, file.OverrideMemoryMB),
-		OverrideStorageMB: f.number("override-storage-mb", f.storageMB, file.OverrideStorageMB),
-		OverrideGPUs:      f.number("override-gpus", f.gpus, file.OverrideGPUs),
-	}
-	if f.forceBuild || f.noForce {
-		force := f.forceBuild
-		e.ForceBuild = &force
-	}
-	if len(f.envKwargs) > 0 {
-		e.Kwargs = f.envKwargs
-	}
-	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
-		e.ForceBuild != nil || e.Kwargs != nil
-	if set {
-		h.Environment = e
-	}
-	if p.noVerify {
-		yes := true
-		h.Verifier = &api.VerifierConfig{Disable: &yes}
-		set = true
-	}
-	for _, source := range f.artifacts {
-		h.Artifacts = append(h.Artifacts, api.Artifact{Source: source})
-		set = true
-	}
-	for i, target := range []**float64{
-		&h.TimeoutMultiplier, &h.AgentTimeoutMultiplier, &h.VerifierTimeoutMultiplier,
-		&h.AgentSetupTimeoutMultiplier, &h.EnvironmentBuildTimeoutMultiplier,
-	} {
-		if m := f.multipliers[i]; m > 0 {
-			*target = &m
-			set = true
-		}
-	}
-	if !set {
-		return nil
-	}
-	return h
-}
-
-// number is the flag's value if it was given, else the file's.
-func (f *runFlags) number(name string, value int, fromFile *int) *int {
-	if f.given(name) {
-		return &value
-	}
-	return fromFile
-}
-
-// configs are the arms in the form of the API.
-func (p *runPlan) configs() []api.SweepConfig {
-	var out []api.SweepConfig
-	for _, r := range p.arms {
-		c := api.SweepConfig{Agent: r.Agent, NTrials: r.NTrials}
-		if r.Model != "" {
-			c.Model = &r.Model
-		}
-		if len(r.Env) > 0 || len(r.Kwargs) > 0 {
-			c.AgentConfig = &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs}
-		}
-		out = append(out, c)
-	}
-	return out
-}
-
-// filter applies the globs and the limit, in that order, to the names of tasks. Invalid ones are filtered too, so that they
-// are not reported where they were not asked for, but do not count against the limit.
-func (p *runPlan) filter(tasks []*task.Task, invalid []task.Invalid) ([]*task.Task, []task.Invalid) {
-	tasks = slices.DeleteFunc(tasks, func(t *task.Task) bool { return !p.wants(taskName(t), t.Name, t.ShortName) })
-	invalid = slices.DeleteFunc(invalid, func(i task.Invalid) bool { return !p.wants(filepath.Base(i.Dir)) })
-	if p.limit > 0 && len(tasks) > p.limit {
-		tasks = tasks[:p.limit]
-	}
-	return tasks, invalid
-}
-
-// wants reports whether a task of which these are the names passes the filters.
-func (p *runPlan) wants(names ...string) bool {
-	return (len(p.include) == 0 || matchesAny(p.include, names)) && !matchesAny(p.exclude, names)
-}
-
-func matchesAny(globs, names []string) bool {
-	for _, g := range globs {
-		for _, n := range names {
-			if ok, _ := path.Match(g, n); ok {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func checkGlobs(globs []string) error {
-	for _, g := range globs {
-		if _, err := path.Match(g, ""); err != nil {
-			return usagef("%q is no pattern: want something like hello-*", g)
-		}
-	}
-	return nil
-}
-
-// taskName is the name under which a task is uploaded: its folder's, as in every Oddish client.
-func taskName(t *task.Task) string { return filepath.Base(t.Dir) }
 
 func loginName() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {

@@ -8,35 +8,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"oddish/client"
-	"oddish/internal/blob"
 	"oddish/internal/config"
-	"oddish/internal/queue"
-	"oddish/internal/sandbox"
 	"oddish/internal/server"
-	"oddish/internal/store"
-	"oddish/internal/worker"
 )
 
-// node is one server process: everything that `oddish api` holds open.
-type node struct {
-	cfg    config.Config
-	dir    string
-	log    *slog.Logger
-	lock   *dirLock
-	listen net.Listener
-	url    string
-	db     *store.DB
-	queue  *queue.Queue
-	server *server.Server
-	worker *worker.Worker // nil: none inside
-}
+// shutdownPatience is how long requests that are being answered may take at the end.
+const shutdownPatience = 5 * time.Second
 
 // serve carries out `oddish api`.
 func (a *App) serve(ctx context.Context, f *apiFlags) error {
@@ -65,7 +45,10 @@ func (a *App) serve(ctx context.Context, f *apiFlags) error {
 	}
 	n.url = urlOf(n.listen, host)
 	if err := n.openParts(ctx, f); err != nil {
-		return dataDirError(dir, err)
+		if trouble := dataDirTrouble(dir, err); trouble != nil {
+			return trouble
+		}
+		return err
 	}
 	return n.run(ctx)
 }
@@ -79,168 +62,74 @@ func (a *App) logger(cfg config.Config) *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.Stderr, o))
 }
 
-// openDir takes the data directory for this process.
-func (n *node) openDir() error {
-	if err := prepareDataDir(n.dir); err != nil {
-		return err
-	}
-	lock, err := lockDataDir(n.dir)
-	if errors.Is(err, errLocked) {
-		where := ""
-		if s, ok := liveServer(n.dir); ok {
-			where = fmt.Sprintf(" (process %d, %s)", s.PID, s.URL)
-		}
-		return failf("stop it with `oddish clean --stop-only`, or set ODDISH_DATA_DIR to another folder",
-			"a server runs on the data directory %s already%s", n.dir, where)
-	}
-	n.lock = lock
-	return err
-}
-
-// openParts opens database and files and puts queue, server and worker on top.
-func (n *node) openParts(ctx context.Context, f *apiFlags) error {
-	var err error
-	if n.db, err = openDatabase(ctx, n.cfg, n.dir, n.log); err != nil {
-		return err
-	}
-	sealer, err := store.OpenSealer(n.dir, n.cfg.SecretKey)
-	if err != nil {
-		return err
-	}
-	blobs, err := blob.NewLocal(filepath.Join(n.dir, "blobs"))
-	if err != nil {
-		return err
-	}
-	limits := map[string]int{}
-	for k, v := range n.cfg.ModelConcurrencyOverrides {
-		limits[k] = v
-	}
-	for k, v := range f.nConcurrent.m {
-		limits[k] = v
-	}
-	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits})
-	withWorker := n.cfg.AutoStartWorkers && !f.noWorker
-	providers, kind, err := n.chooseSandboxes(ctx, withWorker)
-	if err != nil {
-		return err
-	}
-	tmp := filepath.Join(n.dir, "tmp")
-	if err := os.MkdirAll(tmp, 0o700); err != nil {
-		return err
-	}
-	n.server, err = server.New(server.Config{
-		DB: n.db, Queue: n.queue, Blobs: blobs, Log: n.log, Version: Version(), Environment: kind,
-		APIKey: n.cfg.APIKey, MaxUploadBytes: n.cfg.MaxTaskUploadMB << 20, TempDir: tmp,
-	})
-	if err != nil || !withWorker {
-		return err
-	}
-	n.worker, err = newWorker(n.cfg, n.dir, n.url, f.slots, providers, n.log)
-	return err
-}
-
-// chooseSandboxes decides the kinds that the worker offers and the one that trials get which ask for none. A server whose own
-// worker could not run those would accept trials that wait for ever, so it says why and does not start.
-func (n *node) chooseSandboxes(ctx context.Context, withWorker bool) ([]sandbox.Provider, string, error) {
-	providers, reasons, err := sandboxes(ctx, n.dir, nil, n.log)
-	if err != nil {
-		return nil, "", err
-	}
-	kind, ok := defaultKind(n.cfg.DefaultEnvironment, providers)
-	if !ok && withWorker {
-		return nil, "", failf("mend one of them, or set ODDISH_DEFAULT_ENVIRONMENT=fake to try things out, or use --no-worker with `oddish worker` on another machine",
-			"no sandbox works on this machine:\n  %s", strings.Join(reasons, "\n  "))
-	}
-	return providers, kind, nil
-}
-
-// openDatabase opens the configured database and brings its tables up to date.
-func openDatabase(ctx context.Context, cfg config.Config, dir string, log *slog.Logger) (*store.DB, error) {
-	db, err := store.Open(ctx, cfg.DatabaseURL(dir), log)
-	if err != nil {
-		return nil, err
-	}
-	if err := db.Migrate(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
-// newWorker makes a worker of the server at url.
-func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbox.Provider, log *slog.Logger) (*worker.Worker, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	if slots == 0 {
-		slots = cfg.Slots()
-	}
-	drain := cfg.DrainTimeout
-	if drain == 0 {
-		drain = -1 // the worker takes 0 for its default
-	}
-	return worker.New(worker.Config{
-		Server: client.New(url, client.Options{APIKey: cfg.APIKey}),
-		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
-		Slots: slots, Providers: providers, Dir: filepath.Join(dir, "work"), Owner: ownerOf(dir), Getenv: cfg.Getenv,
-		Log: log, DrainTimeout: drain,
-	})
-}
-
 // run serves until a signal comes, then lets trials end and closes in the order in which the parts need one another: the
 // worker first, while the server still takes what it delivers.
 func (n *node) run(ctx context.Context) error {
 	ctx, stop := drainSignals(ctx, n.handBack, n.log)
 	defer stop()
-	work, stopWork := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWork()
-	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopServing()
-
-	h := server.HTTPServer(n.server.Handler(), n.log)
-	h.BaseContext = func(net.Listener) context.Context { return serving }
-	var g errgroup.Group
-	failed := make(chan error, 3)
-	g.Go(func() error {
-		if err := h.Serve(n.listen); !errors.Is(err, http.ErrServerClosed) {
-			failed <- fmt.Errorf("serve: %w", err)
-		}
-		return nil
-	})
-	g.Go(func() error {
-		if err := n.queue.Run(serving); err != nil && serving.Err() == nil {
-			failed <- fmt.Errorf("queue: %w", err)
-		}
-		return nil
-	})
-	workEnded := make(chan struct{})
-	go func() {
-		defer close(workEnded)
-		if n.worker == nil {
-			return
-		}
-		if err := n.worker.Run(work); err != nil && work.Err() == nil {
-			failed <- fmt.Errorf("worker: %w", err)
-		}
-	}()
+	l := n.start(context.WithoutCancel(ctx))
 	err := n.announce()
 	if err == nil {
 		select {
 		case <-ctx.Done():
 			n.log.Info("server stops")
-		case err = <-failed:
+		case err = <-l.failed:
 		}
 	}
-	stopWork()
-	<-workEnded
-	stopServing() // ends event streams and long polls
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if h.Shutdown(closing) != nil {
-		_ = h.Close()
-	}
-	_ = g.Wait()
+	l.stop()
 	return errors.Join(err, n.server.Close())
+}
+
+// loops are the running parts of a node.
+type loops struct {
+	http        *http.Server
+	idle        newConns
+	stopWork    context.CancelFunc
+	stopServing context.CancelFunc
+	worker      sync.WaitGroup
+	others      sync.WaitGroup
+	failed      chan error // the first part that ended by itself
+}
+
+func (n *node) start(ctx context.Context) *loops {
+	l := &loops{http: server.HTTPServer(n.server.Handler(), n.log), failed: make(chan error, 3)}
+	var work, serving context.Context
+	work, l.stopWork = context.WithCancel(ctx)
+	serving, l.stopServing = context.WithCancel(ctx)
+	l.http.BaseContext = func(net.Listener) context.Context { return serving }
+	l.http.ConnState = l.idle.watch
+	l.others.Go(func() {
+		if err := l.http.Serve(n.listen); !errors.Is(err, http.ErrServerClosed) {
+			l.failed <- fmt.Errorf("serve: %w", err)
+		}
+	})
+	l.others.Go(func() {
+		if err := n.queue.Run(serving); err != nil && serving.Err() == nil {
+			l.failed <- fmt.Errorf("queue: %w", err)
+		}
+	})
+	if n.worker != nil {
+		l.worker.Go(func() {
+			if err := n.worker.Run(work); err != nil && work.Err() == nil {
+				l.failed <- fmt.Errorf("worker: %w", err)
+			}
+		})
+	}
+	return l
+}
+
+// stop drains the worker, then ends event streams and long polls, then the rest.
+func (l *loops) stop() {
+	l.stopWork()
+	l.worker.Wait()
+	l.stopServing()
+	l.idle.close()
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownPatience)
+	defer cancel()
+	if l.http.Shutdown(ctx) != nil {
+		_ = l.http.Close()
+	}
+	l.others.Wait()
 }
 
 // announce tells other commands, and whoever reads the log, that the server is there.
@@ -252,21 +141,5 @@ func (n *node) announce() error {
 func (n *node) handBack() {
 	if n.worker != nil {
 		n.worker.HandBack()
-	}
-}
-
-// close releases what is open, in any state of opening.
-func (n *node) close() {
-	if n.listen != nil {
-		_ = n.listen.Close()
-	}
-	if n.db != nil {
-		if err := n.db.Close(); err != nil {
-			n.log.Error("close database", "error", err)
-		}
-	}
-	if n.lock != nil {
-		removeState(n.dir)
-		n.lock.release()
 	}
 }

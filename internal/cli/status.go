@@ -56,6 +56,9 @@ func (a *App) status(ctx context.Context, f *statusFlags, taskID string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.reach(ctx); err != nil {
+		return err
+	}
 	switch {
 	case f.experiment != "":
 		return c.explain(a.statusExperiment(ctx, c, f, f.experiment))
@@ -67,12 +70,6 @@ func (a *App) status(ctx context.Context, f *statusFlags, taskID string) error {
 
 // statusOverview shows the server and its latest experiments.
 func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) error {
-	if c.endpoint.local {
-		// A port that nobody or another program listens on is known at once.
-		if _, err := probe(ctx, c.endpoint); err != nil {
-			return c.noServer(err)
-		}
-	}
 	h, err := c.client.Health(ctx)
 	if err != nil {
 		return err
@@ -106,55 +103,6 @@ func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) 
 		p.line(p.style(styleFaint).Render("older ones: --limit"))
 	}
 	return nil
-}
-
-// noServer words the outcome of a probe for a command that does not start a server.
-func (c connection) noServer(err error) error {
-	if err == errNobody {
-		return c.explain(&client.TransportError{Method: "GET", URL: c.endpoint.url, Err: err})
-	}
-	return err
-}
-
-func experimentsTable(width int, list []api.Experiment, now time.Time) string {
-	columns := []column{
-		{title: "EXPERIMENT"}, {title: "NAME", least: 12, middle: true}, {title: "TASKS", right: true},
-		{title: "ENDED", right: true}, {title: "RUNNING", right: true}, {title: "FAILED", right: true},
-		{title: "REWARD", right: true}, {title: "ACTIVE", right: true},
-	}
-	var rows [][]string
-	for _, e := range list {
-		reward := nothing
-		if e.RewardTotal > 0 {
-			reward = formatReward(e.RewardSum / float64(e.RewardTotal))
-		}
-		rows = append(rows, []string{
-			e.ID, e.Name, fmt.Sprint(e.TaskCount), fmt.Sprintf("%d/%d", e.Completed, e.Total),
-			countCell(e.Counts[api.StatusRunning], styleActive), countCell(e.Counts[api.StatusFailed], styleError),
-			reward, formatAge(now.Sub(e.LastActivity)),
-		})
-	}
-	return renderTable(width, columns, rows)
-}
-
-func countCell(n int, style styleName) string {
-	if n == 0 {
-		return nothing
-	}
-	return styleOf(style).Render(fmt.Sprint(n))
-}
-
-// formatAge gives "now", "5m ago", "3h ago", "2d ago".
-func formatAge(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return "now"
-	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
-	}
-	return fmt.Sprintf("%dd ago", int(d.Hours())/24)
 }
 
 // statusExperiment shows the trials of an experiment.
@@ -264,36 +212,6 @@ func (a *App) showTrials(trials []api.Trial, ended bool) {
 		errorDetails(p, trials, 5)
 		p.line(summarize(trials).line())
 	}
-}
-
-// trialsTable names trials by the ids that other commands take.
-func trialsTable(width int, trials []api.Trial, now time.Time) string {
-	columns := []column{
-		{title: "TRIAL", least: 16, middle: true}, {title: "AGENT", least: 8}, {title: "MODEL", least: 8, middle: true},
-		{title: "STATUS"}, {title: "STAGE", least: 8, optional: true}, {title: "TRIES", right: true}, {title: "REWARD", right: true},
-		{title: "TIME", right: true}, {title: "ERROR", least: 8, optional: true},
-	}
-	var rows [][]string
-	for _, t := range trials {
-		rows = append(rows, []string{
-			t.ID, t.Agent, modelCell(t.Model), statusCell(t), stageCell(t, now), fmt.Sprintf("%d/%d", t.Attempts, t.MaxAttempts),
-			rewardCell(t.Reward), timeCell(t), deref(t.ErrorType),
-		})
-	}
-	return renderTable(width, columns, rows)
-}
-
-// stageCell says what a trial does, or what it waits for.
-func stageCell(t api.Trial, now time.Time) string {
-	switch {
-	case t.Status == api.StatusRunning && t.HarborStage != nil:
-		return stageWords(*t.HarborStage)
-	case t.Status == api.StatusRetrying && t.RetryAt != nil:
-		return "again in " + formatClock(t.RetryAt.Sub(now))
-	case t.QueueInfo != nil && !t.Status.Terminal():
-		return fmt.Sprintf("%d ahead", t.QueueInfo.Ahead)
-	}
-	return nothing
 }
 
 func notFound(hint, format string, args ...any) error {

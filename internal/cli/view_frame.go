@@ -29,7 +29,7 @@ func drawFrame(f frame, width, height int, started, now time.Time) string {
 		lines = append(lines, activeLine(r, name, width, now))
 	}
 	if more := f.running - len(rows); more > 0 && room > 0 {
-		lines = append(lines, styleOf(styleFaint).Render(fmt.Sprintf("  … and %d more running", more)))
+		lines = append(lines, styleOf(styleFaint).Render(ansi.Truncate(fmt.Sprintf("  … and %d more running", more), width, "")))
 	}
 	if keep := max(1, height-1); len(lines) > keep {
 		lines = lines[:keep]
@@ -87,13 +87,16 @@ func countsLine(f frame, width int) string {
 // activeLine is "  ● hello-0   claude-code  agent running  12s".
 func activeLine(r boardRow, name, width int, now time.Time) string {
 	clock := formatClock(now.Sub(r.since))
-	stage := stageWords(r.stage) + attemptWords(r.attempt)
+	stage := stageWords(r.stage)
+	if r.attempt > 1 {
+		stage += fmt.Sprintf(" #%d", r.attempt)
+	}
 	who := r.agent
 	if m := modelCell(r.model); m != nothing {
 		who += " " + m
 	}
 	// The stage and its time are what changes, so the name and then the agent give way.
-	const stageWidth, clockWidth, gaps = 16, 6, 8
+	const stageWidth, clockWidth, gaps = 19, 6, 8
 	space := width - stageWidth - clockWidth - gaps
 	nameWidth := max(8, min(name, max(space*2/3, space-lipgloss.Width(who))))
 	whoWidth := max(0, space-nameWidth)

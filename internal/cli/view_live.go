@@ -24,7 +24,7 @@ func newLiveView(a *App, o watchOptions) *liveView {
 		input = f
 	}
 	v.program = tea.NewProgram(liveModel{started: o.started, left: v.leave},
-		tea.WithInput(input), tea.WithOutput(a.Stderr), tea.WithEnvironment(a.Env), tea.WithoutSignalHandler())
+		tea.WithInput(input), tea.WithOutput(a.Stderr), tea.WithEnvironment(a.Env), tea.WithColorProfile(a.profile(a.Stderr)), tea.WithoutSignalHandler())
 	go func() {
 		defer close(v.ended)
 		_, _ = v.program.Run() // without a view the trials go on all the same

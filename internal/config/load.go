@@ -12,7 +12,7 @@ import (
 )
 
 // Load reads the settings from environ (KEY=VALUE, as os.Environ gives them) and from the file .env in dir,
-// which adds variables but replaces none. A value that cannot be used is an *Error.
+// which adds variables but replaces none. A value that cannot be used is an *Error; Warnings and Env are set all the same.
 func Load(dir string, environ []string) (Config, error) {
 	vars := env.ToMap(environ)
 	warnings, err := addDotenv(filepath.Join(dir, ".env"), vars)
@@ -27,17 +27,14 @@ func Load(dir string, environ []string) (Config, error) {
 		}
 	}
 	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: set})
-	if err != nil {
-		return Config{}, settingError(err)
-	}
 	c.Env, c.Warnings = vars, warnings
+	if err != nil {
+		return c, settingError(err)
+	}
 	if c.DataDir == "" {
 		c.DataDir = defaultDataDir(set)
 	}
-	if err := c.check(); err != nil {
-		return Config{}, err
-	}
-	return c, nil
+	return c, c.check()
 }
 
 // defaultDataDir follows the XDG base directory specification, under which a relative XDG_DATA_HOME is ignored.

@@ -256,3 +256,29 @@ func (f *fixture) events(experiment string) []api.Event {
 	}
 	return events
 }
+
+func TestASuccessNeedsNoReward(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{})
+	id := f.add("e", "gpt-5", 1)[0]
+	if ack := f.finish(f.claimOne(), api.Finish{Outcome: api.StatusSuccess}); ack.Status != api.StatusSuccess {
+		t.Errorf("answer is %+v", ack)
+	}
+	if tr := f.trial(id); tr.Reward != nil || tr.Rewards != nil {
+		t.Errorf("a trial that was not verified has reward %v", tr.Reward)
+	}
+	checkTallies(t, f.db)
+}
+
+func TestAClaimWhoseWorkerWentAwayIsGivenBack(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{})
+	id := f.add("e", "gpt-5", 1)[0]
+	if err := f.giveBack(t.Context(), f.claim(1)); err != nil {
+		t.Fatal(err)
+	}
+	f.wantStatus(id, api.StatusRetrying)
+	if c := f.claimOne(); c.Attempt != 2 {
+		t.Errorf("attempt is %d, want 2", c.Attempt)
+	}
+}

@@ -173,20 +173,17 @@ func (l *ledger) writeEvents(ctx context.Context, experimentID string, events []
 	if err := row.Scan(&last); err != nil {
 		return err
 	}
-	const columns = 10
-	const perStatement = 100
+	insert, err := l.tx.PrepareContext(ctx, `INSERT INTO events (experiment_id, id, trial_id, attempt, at, kind, status, stage, reward, error_type)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
 	id := last - int64(len(events))
-	for chunk := range slices.Chunk(events, perStatement) {
-		args := store.Args{Values: make([]any, 0, columns*len(chunk))}
-		query := []byte("INSERT INTO events (experiment_id, id, trial_id, attempt, at, kind, status, stage, reward, error_type) VALUES ")
-		for i, e := range chunk {
-			id++
-			if i > 0 {
-				query = append(query, ", "...)
-			}
-			query = append(query, args.Row(experimentID, id, e.TrialID, e.Attempt, e.At.UnixMilli(), e.Kind, e.Status, e.Stage, e.Reward, e.ErrorType)...)
-		}
-		if _, err := l.tx.ExecContext(ctx, string(query), args.Values...); err != nil {
+	for _, e := range events {
+		id++
+		_, err := insert.ExecContext(ctx, experimentID, id, e.TrialID, e.Attempt, e.At.UnixMilli(), e.Kind, e.Status, e.Stage, e.Reward, e.ErrorType)
+		if err != nil {
 			return err
 		}
 	}

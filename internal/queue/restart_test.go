@@ -36,8 +36,9 @@ func TestARestartKeepsEverything(t *testing.T) {
 	}
 
 	again := storetest.OpenURL(t, url)
-	g := newFixtureOn(t, again, Options{DefaultLimit: 2, Sealer: sealer, Now: f.clock.now})
-	g.task = f.task
+	g := &fixture{
+		Queue: New(again, Options{DefaultLimit: 2, Sealer: sealer, Now: f.clock.now}), t: t, db: again, clock: f.clock, task: f.task, v: f.v,
+	}
 	if after := g.all(); !reflect.DeepEqual(after, before) {
 		t.Errorf("trials were\n%+v\nand are\n%+v", before, after)
 	}

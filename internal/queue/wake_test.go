@@ -195,7 +195,7 @@ func TestAClaimEndsWithItsContext(t *testing.T) {
 }
 
 func TestWhoeverIsIdleAsksTheDatabaseNothing(t *testing.T) {
-	var log strings.Builder
+	var log buffer
 	o := Options{Log: slog.New(slog.NewTextHandler(&log, nil))}
 	bubble(t, o, func(t *testing.T, f *fixture) {
 		waiting := f.claimLater(t.Context(), "w", 1, 25)
@@ -205,8 +205,8 @@ func TestWhoeverIsIdleAsksTheDatabaseNothing(t *testing.T) {
 		}
 		(<-waiting).want(t, 0, 25*time.Second)
 		synctest.Wait()
-		if log.Len() > 0 {
-			t.Errorf("run had something to do: %s", log.String())
+		if text := log.String(); text != "" {
+			t.Errorf("run had something to do: %s", text)
 		}
 		// The slow poll exists nevertheless.
 		time.Sleep(6 * time.Second)
@@ -274,4 +274,22 @@ func TestSubscribersAreWokenAfterEvents(t *testing.T) {
 			t.Errorf("subscribers left: %v", f.hub.subscribers)
 		}
 	})
+}
+
+// buffer is a log that may be read while it is written.
+type buffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }

@@ -1,6 +1,7 @@
 # Runs one long command detached from whoever asked for it; see supervise.go.
-# POSIX sh, also run by bash. The caller sets before this text:
-#   base dir out limit live off   and the exported ODDISH_RUN_SCRIPT
+# POSIX sh, also run by bash. It is given in ODDISH_RUN_MAIN and evaluated from there, so that
+# `ps` in the sandbox stays readable. Its parameters are in the environment too:
+# ODDISH_RUN_DIR, _OUT, _LIMIT, _SCRIPT (the command), _LIVE and _OFF. The command sees none of them.
 # State in $dir: state ("run 000" or "end NNN", overwritten in place so that a
 # full disk cannot lose it), runner (pid, start tick, start second), pid (the
 # command's process group), and the empty marks flushed, truncated, timedout.
@@ -11,9 +12,9 @@ say() { printf 'oddish-run: %s\n' "$*" >&2; }
 
 # A session of its own, so that the command outlives this one's process group
 # and can be killed as a group. Without setsid, bash's job control gives at least the group.
-# No "&" on the way: it would leave the command with SIGINT ignored for good.
+# No "&" on the way to the command: it would leave the command with SIGINT ignored for good.
 detach='detach() {
-	if [ "$ODDISH_RUN_SETSID" ]; then setsid "$@"; else bash -m -c "\"\$@\"; exit \$?" bash "$@"; fi
+	if [ "$ODDISH_RUN_SETSID" ]; then setsid "$@"; else bash -c "set -m; \"\$@\"; exit \$?" bash "$@"; fi
 }'
 
 # What becomes the command itself.
@@ -24,35 +25,39 @@ echo "pid $$" >&3
 exec 2>&1 3>&-
 trap - PIPE
 script=$ODDISH_RUN_SCRIPT
-unset ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_SCRIPT
+unset ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_SCRIPT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER
 command -v bash >/dev/null && exec bash -c "$script"
 exec sh -c "$script"'
 
 # The detached supervisor. fd 3 leads to watch() and may be gone when the command ends.
 # The capper takes a little less than the limit by ulimit (512-byte blocks in sh), which,
 # unlike head -c, writes every byte at once; then it keeps draining, so that the program sees no SIGPIPE.
-runner="$detach"'
+ODDISH_RUN_RUNNER=$detach'
+unset ODDISH_RUN_RUNNER
 mkdir -m 700 "$ODDISH_RUN_DIR" || { echo taken >&3; exit; }
 dir=$ODDISH_RUN_DIR
 read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ tick _ </proc/self/stat
 echo "run 000" >"$dir/state"
 echo "$$ ${tick:-0} $ODDISH_RUN_START" >"$dir/runner"
 {
-	detach sh -c "$ODDISH_RUN_INNER" # its stderr is still /dev/null, so no shell tells there that it was killed
+	detach sh -c "eval \"\$ODDISH_RUN_INNER\"" # its stderr is still /dev/null, so no shell tells there that it was killed
 	code=$?
 	trap "" PIPE
 	exec >/dev/null
 	printf "end %03d\n" "$code" 1<>"$dir/state"
 	echo "end $code" >&3
 } | {
-	exec 3>&-
-	trap "" XFSZ
-	(ulimit -f $((ODDISH_RUN_LIMIT / 512)); exec cat >>"$ODDISH_RUN_OUT") || {
-		: >"$dir/truncated"
-		printf "\n[oddish: output cut here, its limit is %s bytes]\n" "$ODDISH_RUN_LIMIT" >>"$ODDISH_RUN_OUT"
-		cat >/dev/null
-	}
-	: >"$dir/flushed"
+	# In the background, so that nobody waits for what a daemon may hold open.
+	exec 4<&0 3>&- </dev/null
+	(
+		trap "" XFSZ
+		(ulimit -f $((ODDISH_RUN_LIMIT / 512)); exec cat <&4 >>"$ODDISH_RUN_OUT") || {
+			: >"$dir/truncated"
+			printf "\n[oddish: output cut here, its limit is %s bytes]\n" "$ODDISH_RUN_LIMIT" >>"$ODDISH_RUN_OUT"
+			cat <&4 >/dev/null
+		}
+		: >"$dir/flushed"
+	) &
 }'
 
 # ended sets code once the command has ended.
@@ -173,8 +178,12 @@ mine() {
 	exit 0
 }
 
+unset ODDISH_RUN_MAIN
+dir=$ODDISH_RUN_DIR out=$ODDISH_RUN_OUT live=$ODDISH_RUN_LIVE off=$ODDISH_RUN_OFF
+unset ODDISH_RUN_LIVE ODDISH_RUN_OFF
+
 say begin
-[ -d "$base" ] || { say nobase; exit 0; }
+[ -d "${dir%/*}" ] || { say nobase; exit 0; }
 if { [ -e "$dir" ] || [ -L "$dir" ]; } && mine; then
 	begin_follow
 	if attach; then report; else lost; fi
@@ -190,8 +199,7 @@ elif ! command -v bash >/dev/null; then
 fi
 if [ -e "$out" ] || [ -L "$out" ]; then rm -f "$out"; fi
 { : >"$out"; } 2>/dev/null || { say nooutput; exit 0; }
-ODDISH_RUN_DIR=$dir ODDISH_RUN_OUT=$out ODDISH_RUN_LIMIT=$limit
 ODDISH_RUN_START=${EPOCHSECONDS:-$(date +%s)}
-export ODDISH_RUN_DIR ODDISH_RUN_OUT ODDISH_RUN_LIMIT ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_SCRIPT
+export ODDISH_RUN_START ODDISH_RUN_SETSID ODDISH_RUN_INNER ODDISH_RUN_RUNNER
 eval "$detach"
-detach sh -c "$runner" 3>&1 </dev/null >/dev/null 2>&1 | watch
+detach sh -c 'eval "$ODDISH_RUN_RUNNER"' 3>&1 </dev/null >/dev/null 2>&1 | watch

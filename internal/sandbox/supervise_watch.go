@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"strconv"
 	"strings"
@@ -48,7 +49,8 @@ func (r *run) watch(ctx context.Context) *watcher {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &watcher{cancel: cancel, done: make(chan ending, 1), age: make(chan time.Duration, 1)}
 	cmd := r.p.Command
-	cmd.Script = r.script()
+	cmd.Script = `eval "$ODDISH_RUN_MAIN"`
+	cmd.Env = r.env()
 	cmd.Stdin = nil
 	cmd.Stdout = r.live
 	words := &wordReader{}
@@ -111,23 +113,23 @@ func parseExit(s string) (Exit, error) {
 	return Exit{Code: code, TimedOut: f[1] == "1", Truncated: f[2] == "1"}, nil
 }
 
-// script is supervise.sh with its parameters in front.
-func (r *run) script() string {
-	var b strings.Builder
-	set := func(name, value string) { fmt.Fprintf(&b, "%s=%s\n", name, Quote(value)) }
-	set("base", r.s.Dir)
-	set("dir", path.Join(r.s.Dir, r.p.Name))
-	set("out", r.p.Output)
-	set("limit", strconv.FormatInt(r.p.OutputLimit, 10))
-	set("off", strconv.FormatInt(r.live.count(), 10))
-	live := ""
-	if r.p.Live != nil {
-		live = "1"
+// env is the command's environment with supervise.sh and its parameters.
+func (r *run) env() map[string]string {
+	env := maps.Clone(r.p.Env)
+	if env == nil {
+		env = map[string]string{}
 	}
-	set("live", live)
-	set("ODDISH_RUN_SCRIPT", r.p.Script)
-	b.WriteString(superviseScript)
-	return b.String()
+	env["ODDISH_RUN_MAIN"] = superviseScript
+	env["ODDISH_RUN_DIR"] = path.Join(r.s.Dir, r.p.Name)
+	env["ODDISH_RUN_OUT"] = r.p.Output
+	env["ODDISH_RUN_LIMIT"] = strconv.FormatInt(r.p.OutputLimit, 10)
+	env["ODDISH_RUN_SCRIPT"] = r.p.Script
+	env["ODDISH_RUN_OFF"] = strconv.FormatInt(r.live.count(), 10)
+	env["ODDISH_RUN_LIVE"] = ""
+	if r.p.Live != nil {
+		env["ODDISH_RUN_LIVE"] = "1"
+	}
+	return env
 }
 
 // wordReader is an io.Writer that takes supervise.sh's stderr apart. Lines that

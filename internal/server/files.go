@@ -17,7 +17,7 @@ import (
 )
 
 type filesInput struct {
-	TrialAttempt
+	AttemptInput
 	Prefix    string `query:"prefix" maxLength:"1024" doc:"list only below this folder"`
 	Recursive bool   `query:"recursive" default:"true" doc:"false: files directly in the folder; folders are in dirs"`
 	requestInfo
@@ -26,7 +26,7 @@ type filesInput struct {
 type filesOutput struct{ Body api.TrialFiles }
 
 type fileInput struct {
-	TrialAttempt
+	AttemptInput
 	Path string `path:"path" maxLength:"1024"`
 }
 

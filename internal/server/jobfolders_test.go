@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,10 +80,10 @@ func TestTheJobsResultIsFinishedSoonAfterTheLastTrial(t *testing.T) {
 func TestManyChangesCostFewWrites(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		writes := 0
+		var writes atomic.Int64
 		f := newJobFolders(nil, blob.Store(nil), slog.New(slog.DiscardHandler))
 		f.write = func(string) error {
-			writes++
+			writes.Add(1)
 			time.Sleep(200 * time.Millisecond) // a large experiment
 			return nil
 		}
@@ -92,18 +93,18 @@ func TestManyChangesCostFewWrites(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		// The first after a second, then one in 4.2 seconds: 200 ms are a twentieth of that.
-		if writes < 20 || writes > 30 {
-			t.Errorf("%d writes", writes)
+		if n := writes.Load(); n < 20 || n > 30 {
+			t.Errorf("%d writes", n)
 		}
-		before := writes
+		before := writes.Load()
 		f.touch("e")
 		f.touch("other")
-		if err := f.close(); err != nil || writes != before+2 {
-			t.Errorf("close wrote %d (%v), want the two that were due", writes-before, err)
+		if err := f.close(); err != nil || writes.Load() != before+2 {
+			t.Errorf("close wrote %d (%v), want the two that were due", writes.Load()-before, err)
 		}
 		f.touch("e")
 		time.Sleep(time.Minute)
-		if writes != before+2 {
+		if writes.Load() != before+2 {
 			t.Error("it wrote after close")
 		}
 	})

@@ -25,14 +25,14 @@ const (
 	jsonLimit = 64 << 20
 )
 
-// TrialAttempt names a trial, and one of its attempts.
-type TrialAttempt struct {
+// AttemptInput names a trial in the path, and one of its attempts.
+type AttemptInput struct {
 	ID      string `path:"id" maxLength:"256"`
 	Attempt int    `query:"attempt" minimum:"0" doc:"which attempt; 0 or absent: the last"`
 }
 
 // attemptQuery is what a link adds to stay with the attempt that was asked for.
-func (t TrialAttempt) attemptQuery() string {
+func (t AttemptInput) attemptQuery() string {
 	if t.Attempt == 0 {
 		return ""
 	}
@@ -101,7 +101,7 @@ func (s *Server) readLogs(ctx context.Context, dir string, add func(f trialFile,
 	return nil
 }
 
-func (s *Server) logs(ctx context.Context, in *TrialAttempt) (*logsOutput, error) {
+func (s *Server) logs(ctx context.Context, in *AttemptInput) (*logsOutput, error) {
 	dir, err := s.trialDir(ctx, in.ID, in.Attempt)
 	if err != nil {
 		return nil, s.fail(ctx, "Trial "+in.ID, err)
@@ -119,7 +119,7 @@ func (s *Server) logs(ctx context.Context, in *TrialAttempt) (*logsOutput, error
 	return &logsOutput{Body: api.TrialLogs{TrialID: in.ID, Logs: b.String(), S3Key: present(dir)}}, nil
 }
 
-func (s *Server) result(ctx context.Context, in *TrialAttempt) (*rawJSONOutput, error) {
+func (s *Server) result(ctx context.Context, in *AttemptInput) (*rawJSONOutput, error) {
 	data, err := s.storedJSON(ctx, in, "result.json")
 	if errors.Is(err, blob.ErrNotFound) {
 		return nil, huma.Error404NotFound("Trial " + in.ID + " has no result yet")
@@ -130,7 +130,7 @@ func (s *Server) result(ctx context.Context, in *TrialAttempt) (*rawJSONOutput, 
 	return &rawJSONOutput{ContentType: "application/json", Body: data}, nil
 }
 
-func (s *Server) trajectory(ctx context.Context, in *TrialAttempt) (*rawJSONOutput, error) {
+func (s *Server) trajectory(ctx context.Context, in *AttemptInput) (*rawJSONOutput, error) {
 	data, err := s.storedJSON(ctx, in, "agent/trajectory.json")
 	if errors.Is(err, blob.ErrNotFound) {
 		data, err = []byte("null"), nil
@@ -143,7 +143,7 @@ func (s *Server) trajectory(ctx context.Context, in *TrialAttempt) (*rawJSONOutp
 
 // storedJSON reads a JSON file of an attempt. An agent may have written it: what is no JSON is a 409 that names the
 // file, not an error of the server's.
-func (s *Server) storedJSON(ctx context.Context, in *TrialAttempt, name string) ([]byte, error) {
+func (s *Server) storedJSON(ctx context.Context, in *AttemptInput, name string) ([]byte, error) {
 	dir, err := s.trialDir(ctx, in.ID, in.Attempt)
 	if err != nil {
 		return nil, s.fail(ctx, "Trial "+in.ID, err)

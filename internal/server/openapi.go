@@ -24,6 +24,10 @@ func humaConfig(version string) huma.Config {
 	c := huma.DefaultConfig("Oddish", version)
 	c.Info.Description = "Runs evaluations of AI agents: tasks × agents × attempts, through a queue with a limit per model. " +
 		"Errors are problem documents (RFC 9457); `detail` says what to do. Absent numbers are null, never 0."
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"key": {Type: "http", Scheme: "bearer", Description: "wanted by servers that were started with an API key"},
+	}
+	c.Security = []map[string][]string{{"key": {}}, {}}
 	// huma's own routes are off: the description is served by serveOpenAPI, and its documentation page
 	// would load scripts from elsewhere. Answers carry no schema links.
 	c.OpenAPIPath, c.DocsPath, c.SchemasPath = "", "", ""

@@ -97,7 +97,7 @@ func (p pageSource) Files(ctx context.Context, trialID string, attempt int) ([]w
 		return nil, err
 	}
 	out := make([]web.File, len(stored))
-	query := TrialAttempt{ID: trialID, Attempt: attempt}.attemptQuery()
+	query := AttemptInput{ID: trialID, Attempt: attempt}.attemptQuery()
 	for i, f := range stored {
 		out[i] = web.File{
 			Path: f.path, Size: f.Size, IsLog: isLog(f.path),

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// openRoutes lists every route with what a request with a key gets: a status, or 0 for anything that is
-// not 401. A route without a line fails the test: whoever adds one says on purpose who may use it.
+// keyedRoutes lists every route with who may use it when the server has a key: "open" for all, "key" for those
+// who have it. A route without a line fails the test: whoever adds one says on purpose who may use it.
 var keyedRoutes = map[string]string{
 	"GET /health":             "open",
 	"GET /openapi.json":       "key",

@@ -140,7 +140,8 @@ func (s *Server) Close() error { return s.folders.close() }
 // HTTPServer returns an http.Server for the handler with the limits that it should be
 // served with: time for headers and idle connections is limited, time for bodies is
 // limited by the handler (per read, so that slow uploads go on), and answers are not,
-// since events and claims are held open.
+// since events and claims are held open. To shut it down, first cancel the context that its
+// BaseContext gives, which ends those, and call Server.Close last.
 func HTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,

@@ -35,7 +35,7 @@ type namedLog struct {
 
 type structuredOutput struct{ Body structuredLogs }
 
-func (s *Server) structuredLogs(ctx context.Context, in *TrialAttempt) (*structuredOutput, error) {
+func (s *Server) structuredLogs(ctx context.Context, in *AttemptInput) (*structuredOutput, error) {
 	dir, err := s.trialDir(ctx, in.ID, in.Attempt)
 	if err != nil {
 		return nil, s.fail(ctx, "Trial "+in.ID, err)

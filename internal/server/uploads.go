@@ -168,7 +168,7 @@ func (s *Server) uploadComplete(ctx context.Context, in *uploadCompleteInput) (*
 	if err := s.checkArchive(ctx, staged, name, c.ContentHash); err != nil {
 		return nil, err
 	}
-	task, version, err := s.store(ctx, task, c, staged)
+	task, version, err := s.keepVersion(ctx, task, c, staged)
 	if err != nil {
 		return nil, err
 	}
@@ -208,10 +208,10 @@ func (s *Server) alreadyThere(ctx context.Context, task store.Task, hash string)
 	return newest, newest.ContentHash == hash, nil
 }
 
-// store copies the staged archive to its place and then adds the version, so that a version that
+// keepVersion copies the staged archive to its place and then adds the version, so that a version that
 // can be read always has its archive. The caller holds the task's lock, which makes the
 // number foreseeable.
-func (s *Server) store(ctx context.Context, task store.Task, c api.UploadComplete, staged string) (store.Task, store.Version, error) {
+func (s *Server) keepVersion(ctx context.Context, task store.Task, c api.UploadComplete, staged string) (store.Task, store.Version, error) {
 	what := "version of task " + task.ID
 	if err := s.copyBlob(ctx, staged, archiveKey(task.ID, task.Version+1)); err != nil {
 		return task, store.Version{}, s.fail(ctx, what, err)

@@ -139,7 +139,7 @@ func (db *DB) Tx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	for try := 1; ; try++ {
 		err := db.tryTx(ctx, fn)
 		if err == nil || try == txTries || !transient(err) {
-			return err
+			return db.explain(err)
 		}
 		db.log.Debug("transaction is tried again", "try", try, "error", err)
 		select {
@@ -175,6 +175,22 @@ func transient(err error) bool {
 		return lite.Code()&0xff == busy
 	}
 	return false
+}
+
+// explain adds what to do to an error that the machine is to blame for.
+func (db *DB) explain(err error) error {
+	lite := (*sqlitedriver.Error)(nil)
+	if !errors.As(err, &lite) {
+		return err
+	}
+	const readOnly, inputOutput, full = 8, 10, 13
+	switch lite.Code() & 0xff {
+	case full:
+		return fmt.Errorf("%w: free some space on the disk of %s", err, db.path)
+	case readOnly, inputOutput:
+		return fmt.Errorf("%w: check that %s and its folder can be written", err, db.path)
+	}
+	return err
 }
 
 // ForUpdate is what a SELECT that locks its rows ends with: SQLite's writers are alone anyway.

@@ -40,10 +40,12 @@ func FindExperiment(ctx context.Context, q Querier, idOrName string) (Experiment
 	return Experiment{}, fmt.Errorf("experiment %s: %w", idOrName, ErrNotFound)
 }
 
+const experimentsPage = "SELECT * FROM experiments ORDER BY last_activity DESC, id DESC"
+
 // Experiments returns experiments, the one with the newest activity first. limit 0 means 100.
 func (db *DB) Experiments(ctx context.Context, limit, offset int) ([]ExperimentSummary, error) {
 	var args Args
-	page := "SELECT * FROM experiments ORDER BY last_activity DESC, id DESC" + args.page(limit, offset)
+	page := experimentsPage + args.page(limit, offset)
 	return db.experimentSummaries(ctx, page, args.Values)
 }
 
@@ -60,11 +62,7 @@ func (db *DB) ExperimentSummary(ctx context.Context, id string) (ExperimentSumma
 }
 
 func (db *DB) experimentSummaries(ctx context.Context, page string, args []any) ([]ExperimentSummary, error) {
-	query := `SELECT ` + experimentColumns + `, e.last_activity, COUNT(y.task_id), ` + countColumns + `
-		FROM (` + page + `) e LEFT JOIN tallies y ON y.experiment_id = e.id
-		GROUP BY ` + experimentColumns + `, e.last_activity
-		ORDER BY e.last_activity DESC, e.id DESC`
-	summaries, err := collect(ctx, db.read, query, args, func(s *ExperimentSummary) []any {
+	summaries, err := collect(ctx, db.read, experimentsQuery(page), args, func(s *ExperimentSummary) []any {
 		return append(append(experimentTargets(&s.Experiment), msTime{&s.LastActivity}, &s.Tasks), countTargets(&s.Counts)...)
 	})
 	if err != nil {
@@ -74,6 +72,13 @@ func (db *DB) experimentSummaries(ctx context.Context, page string, args []any) 
 		summaries[i].Counts.settle()
 	}
 	return summaries, nil
+}
+
+func experimentsQuery(page string) string {
+	return `SELECT ` + experimentColumns + `, e.last_activity, COUNT(y.task_id), ` + countColumns + `
+		FROM (` + page + `) e LEFT JOIN tallies y ON y.experiment_id = e.id
+		GROUP BY ` + experimentColumns + `, e.last_activity
+		ORDER BY e.last_activity DESC, e.id DESC`
 }
 
 // RenameExperiment gives the experiment with that id another name, or returns ErrNotFound.

@@ -83,6 +83,10 @@ func (db *DB) TaskSummary(ctx context.Context, id string) (TaskSummary, error) {
 // Tasks returns the tasks that match the filter, newest first. Tasks whose first upload was not completed are left out.
 func (db *DB) Tasks(ctx context.Context, f TaskFilter) ([]TaskSummary, error) {
 	var args Args
+	return db.taskSummaries(ctx, tasksPage(f, &args), &args, f.ExperimentID)
+}
+
+func tasksPage(f TaskFilter, args *Args) string {
 	page := "SELECT * FROM tasks WHERE version > 0"
 	if f.User != "" {
 		page += " AND submitter = " + args.Add(f.User)
@@ -90,22 +94,12 @@ func (db *DB) Tasks(ctx context.Context, f TaskFilter) ([]TaskSummary, error) {
 	if f.ExperimentID != "" {
 		page += " AND id IN (SELECT task_id FROM tallies WHERE experiment_id = " + args.Add(f.ExperimentID) + ")"
 	}
-	page += " ORDER BY created_at DESC, id DESC" + args.page(f.Limit, f.Offset)
-	return db.taskSummaries(ctx, page, &args, f.ExperimentID)
+	return page + " ORDER BY created_at DESC, id DESC" + args.page(f.Limit, f.Offset)
 }
 
 // taskSummaries reads the tasks of the page with their counts: of one experiment's trials if one is given.
 func (db *DB) taskSummaries(ctx context.Context, page string, args *Args, experimentID string) ([]TaskSummary, error) {
-	experiment, tallies := "k.experiment_id", "y.task_id = k.id"
-	if experimentID != "" {
-		experiment = args.Add(experimentID)
-		tallies += " AND y.experiment_id = " + args.Add(experimentID)
-	}
-	query := `SELECT ` + taskColumns + `, COALESCE(e.name, ''), COALESCE(e.public, 0), ` + countColumns + `
-		FROM (` + page + `) k LEFT JOIN experiments e ON e.id = ` + experiment + ` LEFT JOIN tallies y ON ` + tallies + `
-		GROUP BY k.id, k.name, k.submitter, k.priority, k.experiment_id, k.tags, k.github_username, k.run_analysis, k.version, k.created_at,
-			e.name, e.public
-		ORDER BY k.created_at DESC, k.id DESC`
+	query := tasksQuery(page, args, experimentID)
 	summaries, err := collect(ctx, db.read, query, args.Values, func(s *TaskSummary) []any {
 		targets := append(taskTargets(&s.Task), &s.ExperimentName, flag{&s.ExperimentPublic})
 		return append(targets, countTargets(&s.Counts)...)
@@ -117,4 +111,17 @@ func (db *DB) taskSummaries(ctx context.Context, page string, args *Args, experi
 		summaries[i].Counts.settle()
 	}
 	return summaries, nil
+}
+
+func tasksQuery(page string, args *Args, experimentID string) string {
+	experiment, tallies := "k.experiment_id", "y.task_id = k.id"
+	if experimentID != "" {
+		experiment = args.Add(experimentID)
+		tallies += " AND y.experiment_id = " + args.Add(experimentID)
+	}
+	return `SELECT ` + taskColumns + `, COALESCE(e.name, ''), COALESCE(e.public, 0), ` + countColumns + `
+		FROM (` + page + `) k LEFT JOIN experiments e ON e.id = ` + experiment + ` LEFT JOIN tallies y ON ` + tallies + `
+		GROUP BY k.id, k.name, k.submitter, k.priority, k.experiment_id, k.tags, k.github_username, k.run_analysis, k.version, k.created_at,
+			e.name, e.public
+		ORDER BY k.created_at DESC, k.id DESC`
 }

@@ -49,6 +49,18 @@ func (db *DB) Trials(ctx context.Context, f TrialFilter) ([]Trial, error) {
 // FindTrials is DB.Trials inside of a transaction.
 func FindTrials(ctx context.Context, q Querier, f TrialFilter) ([]Trial, error) {
 	var args Args
+	query, err := trialsQuery(f, &args)
+	if err != nil {
+		return nil, err
+	}
+	trials, err := collect(ctx, q, query, args.Values, trialTargets)
+	if err != nil {
+		return nil, fmt.Errorf("read trials: %w", err)
+	}
+	return trials, nil
+}
+
+func trialsQuery(f TrialFilter, args *Args) (string, error) {
 	var where []string
 	if f.IDs != nil {
 		where = append(where, "t.id IN "+args.List(f.IDs))
@@ -60,17 +72,13 @@ func FindTrials(ctx context.Context, q Querier, f TrialFilter) ([]Trial, error) 
 		where = append(where, "t.experiment_id = "+args.Add(f.ExperimentID))
 	}
 	if len(where) == 0 {
-		return nil, errors.New("read trials: the filter is empty")
+		return "", errors.New("read trials: the filter is empty")
 	}
 	query := trialQuery + " WHERE " + strings.Join(where, " AND ") + " ORDER BY t.task_id, t.idx"
 	if f.Limit > 0 {
 		query += args.page(f.Limit, f.Offset)
 	}
-	trials, err := collect(ctx, q, query, args.Values, trialTargets)
-	if err != nil {
-		return nil, fmt.Errorf("read trials: %w", err)
-	}
-	return trials, nil
+	return query, nil
 }
 
 // Attempts returns the runs of a trial, oldest first.

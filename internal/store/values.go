@@ -19,25 +19,16 @@ func (a *Args) Add(value any) string {
 	return "$" + strconv.Itoa(len(a.Values))
 }
 
-// Row appends values and returns their placeholders in parentheses, for VALUES.
-func (a *Args) Row(values ...any) string {
-	placeholders := make([]string, len(values))
-	for i, value := range values {
-		placeholders[i] = a.Add(value)
-	}
-	return "(" + strings.Join(placeholders, ", ") + ")"
-}
-
 // List appends values and returns their placeholders in parentheses, for IN. No values give a list that nothing is in.
 func (a *Args) List(values []string) string {
 	if len(values) == 0 {
 		return "(NULL)"
 	}
-	list := make([]any, len(values))
+	placeholders := make([]string, len(values))
 	for i, value := range values {
-		list[i] = value
+		placeholders[i] = a.Add(value)
 	}
-	return a.Row(list...)
+	return "(" + strings.Join(placeholders, ", ") + ")"
 }
 
 // Flag is how a bool is stored.

@@ -30,6 +30,7 @@ func (r *run) fetch(ctx context.Context, src, dst string, most int64, skip func(
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	pr, pw := io.Pipe()
+	defer pr.Close()
 	sent := make(chan error, 1)
 	go func() {
 		err := protect(func() error { return r.box.Download(ctx, src, pw) })
@@ -38,7 +39,7 @@ func (r *run) fetch(ctx context.Context, src, dst string, most int64, skip func(
 	}()
 	report, err := tarball.Unpack(pr, dst, tarball.UnpackOptions{
 		Lenient: true, Skip: skip,
-		Limits: tarball.Limits{Bytes: most, FileBytes: min(most, maxFetchFile), Files: maxFetchFiles},
+		Limits: tarball.Limits{Bytes: most, FileBytes: min(most, maxFetchFile), Files: r.maxFiles},
 	})
 	r.note(src, report)
 	select {

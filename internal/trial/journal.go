@@ -23,7 +23,7 @@ type Entry struct {
 	Error string `json:"error,omitempty"` // type of the error that ended the phase
 }
 
-// journal appends entries to a file, each durable before the trial goes on.
+// journal appends entries to a file; what begins is durable before it begins.
 type journal struct {
 	file  *os.File
 	trial string
@@ -38,14 +38,15 @@ func openJournal(path, trial string) (*journal, error) {
 	return &journal{file: f, trial: trial}, nil
 }
 
-// add writes an entry. A journal that cannot be written does not end the trial; see err.
+// add writes an entry. The end of a phase becomes durable with the entry after it: until then, a
+// successor finds nothing that it would do otherwise. A journal that cannot be written does not end the trial; see err.
 func (j *journal) add(e Entry) {
 	e.At, e.Trial = result.Time(time.Now()), j.trial
 	line, err := json.Marshal(e)
 	if err == nil {
 		_, err = j.file.Write(append(line, '\n'))
 	}
-	if err == nil {
+	if err == nil && e.Event != "end" {
 		err = j.file.Sync()
 	}
 	if err != nil && j.err == nil {

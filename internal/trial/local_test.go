@@ -14,7 +14,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -243,13 +242,4 @@ func (b *localBox) Stop(context.Context) error {
 	defer b.mu.Unlock()
 	b.stopped = true
 	return nil
-}
-
-func (b *localBox) read(t *testing.T, p string) string {
-	t.Helper()
-	data, err := os.ReadFile(b.host(p))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.ReplaceAll(string(data), b.root, "")
 }

@@ -89,6 +89,7 @@ type run struct {
 	journal *journal
 
 	newAgent func(string, agent.Options) (agent.Agent, error)
+	maxFiles int // see maxFetchFiles
 
 	plan  *plan
 	box   sandbox.Sandbox // nil before the start
@@ -112,7 +113,7 @@ func newRun(c Config) *run {
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
-	return &run{Config: c, dir: dir, newAgent: agent.New}
+	return &run{Config: c, dir: dir, newAgent: agent.New, maxFiles: maxFetchFiles}
 }
 
 // open makes the trial directory with its log, and the journal.

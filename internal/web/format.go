@@ -42,7 +42,6 @@ func (p *Pages) funcs() template.FuncMap {
 		"money":          func(usd float64) string { return fmt.Sprintf("$%.4f", usd) },
 		"count":          count,
 		"trials":         func(n int) string { return plural(n, "trial") },
-		"tasks":          func(n int) string { return plural(n, "task") },
 		"percent":        percent,
 		"model":          modelWord,
 	}

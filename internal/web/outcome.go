@@ -22,7 +22,7 @@ func outcomeOf(t api.Trial) outcome {
 	case api.StatusRunning:
 		return outcome{"running", "◔", "running", stageWord(t.HarborStage)}
 	case api.StatusRetrying:
-		return outcome{"retrying", "↻", "retrying", fmt.Sprintf("after attempt %d of %d", t.Attempts, t.MaxAttempts)}
+		return outcome{"retrying", "↻", "retrying", fmt.Sprintf("after %d of %d", t.Attempts, t.MaxAttempts)}
 	case api.StatusCancelled:
 		return outcome{"cancelled", "⊘", "cancelled", ""}
 	case api.StatusFailed:
@@ -37,7 +37,7 @@ func scored(reward *float64, errorType *string) outcome {
 	case reward != nil && *reward >= 1:
 		return outcome{"passed", "✔", "passed", ""}
 	case late:
-		return outcome{"timeout", "⧖", "timeout", ""}
+		return outcome{"timeout", "◷", "timeout", ""}
 	case reward == nil:
 		return outcome{"unscored", "–", "no reward", ""}
 	case *reward > 0:
@@ -56,9 +56,23 @@ func outcomeOfAttempt(a Attempt) outcome {
 	case api.StatusCancelled:
 		return outcome{"cancelled", "⊘", "cancelled", ""}
 	case api.StatusSuccess:
-		return outcome{"unscored", "✓", "ran to its end", ""}
+		return scored(primary(a.Rewards), &a.ErrorType)
 	}
 	return outcome{"error", "!", "error", ""}
+}
+
+// primary gives the reward that stands for all of them: that of the name "reward", or the only one.
+func primary(rewards map[string]float64) *float64 {
+	v, ok := rewards["reward"]
+	if !ok && len(rewards) == 1 {
+		for _, v = range rewards {
+			ok = true
+		}
+	}
+	if !ok {
+		return nil
+	}
+	return &v
 }
 
 func position(q *api.QueueInfo) string {

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"oddish/api"
@@ -79,6 +80,11 @@ type experimentData struct {
 	LastEvent  int64
 	Trials     []api.Trial
 	Pager      pager
+}
+
+// HasModels reports whether the column of models has anything to show.
+func (d experimentData) HasModels() bool {
+	return slices.ContainsFunc(d.Trials, func(t api.Trial) bool { return modelWord(t.Model) != "" })
 }
 
 func (p *Pages) experiment(r *http.Request) (view, error) {

@@ -62,7 +62,7 @@ func (p *Provider) List(ctx context.Context, owner string) ([]sandbox.Info, erro
 		}
 		out = append(out, sandbox.Info{
 			ID: e.Name(), Name: rec.Name, Owner: rec.Owner, Labels: rec.Labels, Created: rec.Created,
-			Running: dir.alive(),
+			Running: dir.running(),
 		})
 	}
 	return out, nil

@@ -56,37 +56,49 @@ func (s *box) Stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	told := false
 	if s.dir.alive() {
-		// The shim answers by ending, so there is always an error; what counts is
-		// that it is gone afterwards.
-		err := s.dir.ask(ctx, request{Op: opStop})
-		s.log.Debug("sandbox told to stop", "sandbox", s.ID(), "answer", err)
+		told = s.tellToStop(ctx)
 	}
-	return s.abort(ctx)
-}
-
-// abort ends a sandbox whose shim does not answer or has ended, and removes its traces.
-func (s *box) abort(ctx context.Context) error {
-	if err := s.endProcesses(ctx); err != nil {
-		return fmt.Errorf("stop sandbox %s: %w", s.ID(), err)
-	}
-	if err := removeCgroup(s.rec.Cgroup); err != nil {
-		return fmt.Errorf("stop sandbox %s: %w", s.ID(), err)
-	}
-	if err := os.RemoveAll(string(s.dir)); err != nil {
+	if err := s.remove(ctx, told); err != nil {
 		return fmt.Errorf("stop sandbox %s: %w", s.ID(), err)
 	}
 	return nil
 }
 
-// endProcesses waits for the shim, kills it if it hangs, and kills what outlived it.
-func (s *box) endProcesses(ctx context.Context) error {
+// answerTimeout bounds the time in which a shim confirms an order.
+const answerTimeout = 5 * time.Second
+
+// tellToStop says whether the shim has confirmed that it will end.
+func (s *box) tellToStop(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	err := s.dir.ask(ctx, request{Op: opStop})
+	if err != nil {
+		s.log.Debug("sandbox's shim does not stop by itself", "sandbox", s.ID(), "error", err)
+	}
+	return err == nil
+}
+
+// remove ends what still runs, at once unless the shim was told to, and removes every trace.
+func (s *box) remove(ctx context.Context, told bool) error {
+	if err := s.endProcesses(ctx, told); err != nil {
+		return err
+	}
+	if err := removeCgroup(s.rec.Cgroup); err != nil {
+		return err
+	}
+	return os.RemoveAll(string(s.dir))
+}
+
+// endProcesses waits for the shim or kills it, and kills what outlived it.
+func (s *box) endProcesses(ctx context.Context, told bool) error {
 	shim := s.shim
 	st, err := s.dir.readStatus()
 	if err == nil {
 		shim = st.Shim
 	}
-	if err := s.awaitShim(ctx, shim); err != nil {
+	if err := s.awaitShim(ctx, shim, told); err != nil {
 		return err
 	}
 	for _, p := range []proc{st.Sentry, st.Gofer} {
@@ -101,16 +113,16 @@ func (s *box) endProcesses(ctx context.Context) error {
 // kernel needs to take thousands of processes down.
 const shimGrace = 60 * time.Second
 
-func (s *box) awaitShim(ctx context.Context, shim proc) error {
-	grace, cancel := context.WithTimeout(ctx, shimGrace)
-	defer cancel()
-	if s.status.Phase == "" { // never ran: nobody has told it to stop
-		cancel()
-	}
-	if shim.wait(grace) != nil {
-		if err := shim.kill(ctx); err != nil {
-			return err
+func (s *box) awaitShim(ctx context.Context, shim proc, told bool) error {
+	if told {
+		grace, cancel := context.WithTimeout(ctx, shimGrace)
+		defer cancel()
+		if err := shim.wait(grace); err != nil {
+			s.log.Warn("sandbox's shim takes too long to stop", "sandbox", s.ID(), "error", err)
 		}
+	}
+	if err := shim.kill(ctx); err != nil {
+		return err
 	}
 	if s.reaped != nil {
 		select {
@@ -149,9 +161,16 @@ func (s *box) death(ctx context.Context, cause error) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", sandbox.ErrLost, err)
 	case st.OutOfMemory:
-		return fmt.Errorf("%w: the limit is %d MiB", sandbox.ErrOutOfMemory, s.rec.Resources.MemoryBytes>>20)
+		return s.outOfMemory()
 	case st.Phase != ended:
 		return fmt.Errorf("%w: its shim was killed", sandbox.ErrLost)
 	}
 	return fmt.Errorf("%w: %s", sandbox.ErrLost, st.Detail)
+}
+
+func (s *box) outOfMemory() error {
+	if limit := s.rec.Resources.MemoryBytes; limit > 0 {
+		return fmt.Errorf("%w: the limit is %d MiB", sandbox.ErrOutOfMemory, limit>>20)
+	}
+	return fmt.Errorf("%w: this machine had none left", sandbox.ErrOutOfMemory)
 }

@@ -3,12 +3,10 @@
 package builtin
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +22,7 @@ const cgroupMount = "/sys/fs/cgroup"
 // cgroupName of a sandbox. The group has no parent of ours, so that none stays behind.
 func cgroupName(id string) string { return "oddish-" + id }
 
-// cgroupController are those whose limits we set.
+// cgroupControllers are those whose limits are set.
 func cgroupControllers() []string { return []string{"memory", "cpu", "pids"} }
 
 // unifiedCgroups says whether the machine has version 2 of control groups alone.
@@ -139,32 +137,32 @@ func cgroupProcesses(dir string) []int {
 	return out
 }
 
-// ranOutOfMemory says whether the kernel killed a process of the sandbox for its memory limit.
-func (s *shim) ranOutOfMemory() bool {
-	if s.rec.Cgroup == "" {
-		return false
+// oomKills counts the processes of a group that the kernel has killed for want of memory.
+func oomKills(name string) int {
+	if name == "" {
+		return 0
 	}
-	files := []string{
-		filepath.Join(cgroupMount, "memory", s.rec.Cgroup, "memory.oom_control"),
-		filepath.Join(cgroupMount, s.rec.Cgroup, "memory.events"),
+	n := 0
+	for _, path := range []string{
+		filepath.Join(cgroupMount, "memory", name, "memory.oom_control"),
+		filepath.Join(cgroupMount, name, "memory.events"),
+	} {
+		n += valueOf(path, "oom_kill")
 	}
-	return slices.ContainsFunc(files, hasOOMKill)
+	return n
 }
 
-// hasOOMKill reads a file of "key value" lines for an oom_kill count above zero.
-func hasOOMKill(path string) bool {
-	f, err := os.Open(path)
+// valueOf reads a number from a file of "key value" lines; 0 if there is none.
+func valueOf(path, key string) int {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return false
+		return 0
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		fields := strings.Fields(lines.Text())
-		if len(fields) == 2 && fields[0] == "oom_kill" {
-			n, _ := strconv.Atoi(fields[1])
-			return n > 0
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == key {
+			n, _ := strconv.Atoi(f[1])
+			return n
 		}
 	}
-	return false
+	return 0
 }

@@ -4,6 +4,7 @@ package builtin
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -31,6 +32,9 @@ type probed struct {
 // Check starts a sandbox, runs a command in it and stops it. Success is remembered
 // in the provider's directory until the machine is started again.
 func (p *Provider) Check(ctx context.Context) error {
+	if err := CheckProgram(); err != nil {
+		return err
+	}
 	file := filepath.Join(p.dir, "probe.json")
 	now := probed{Boot: bootID(), User: os.Geteuid(), Program: programID()}
 	var last probed
@@ -44,6 +48,23 @@ func (p *Provider) Check(ctx context.Context) error {
 	}
 	if err := writeJSON(file, now); err != nil {
 		return fmt.Errorf("remember the check of the builtin sandbox: %w", err)
+	}
+	return nil
+}
+
+// CheckProgram says why this program cannot be gVisor's: it executes itself in an
+// empty root directory, where a dynamically linked program finds no loader.
+func CheckProgram() error {
+	f, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("look at this program: %w", err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return fmt.Errorf("this program was built with cgo and is linked dynamically, so it cannot run builtin sandboxes: "+
+				"build it with CGO_ENABLED=0, or use docker (--env docker): %w", sandbox.ErrUnsupported)
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type operation string
 
 const (
 	opNetwork operation = "network" // put another network policy in force
-	opStop    operation = "stop"    // end the sandbox; answered once nothing of it runs
+	opStop    operation = "stop"    // end the sandbox; confirmed before it is done
 )
 
 type request struct {

@@ -9,9 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/abi/linux"
@@ -33,7 +31,11 @@ func (s *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
+	before := oomKills(s.rec.Cgroup)
 	code, err := s.exec(ctx, cmd)
+	if err == nil && code == killed && oomKills(s.rec.Cgroup) > before {
+		code, err = 0, s.outOfMemory()
+	}
 	if err != nil && ctx.Err() == nil {
 		return 0, fmt.Errorf("run %s in sandbox %s: %w", label(cmd), s.ID(), err)
 	}
@@ -42,8 +44,17 @@ func (s *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 
 // Run runs a long command by the supervisor that all providers of this machine share.
 func (s *box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
-	return sandbox.Supervise(ctx, s.Exec, p)
+	before := oomKills(s.rec.Cgroup)
+	exit, err := sandbox.Supervise(ctx, s.Exec, p)
+	if err == nil && exit.Code == killed && !exit.TimedOut && oomKills(s.rec.Cgroup) > before {
+		return sandbox.Exit{}, fmt.Errorf("run process %s in sandbox %s: %w", p.Name, s.ID(), s.outOfMemory())
+	}
+	return exit, err
 }
+
+// killed is the exit status of a command that died by SIGKILL. The kernel ends
+// either the whole sandbox or one process in it when memory runs out.
+const killed = 128 + int(unix.SIGKILL)
 
 func label(cmd sandbox.Command) string {
 	if cmd.Label != "" {
@@ -61,8 +72,7 @@ func (s *box) exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err := s.execute(ctx, s.execArgs(cmd, who, std.guest()))
-	std.closeGuest()
+	pid, err := s.execute(ctx, s.execArgs(cmd, who, std.guest()), std.closeGuest)
 	if err != nil {
 		std.abandon()
 		return 0, err
@@ -107,10 +117,34 @@ func (s *box) execArgs(cmd sandbox.Command, who user, files []*os.File) *control
 	}
 }
 
-// execute starts a process in the sandbox and returns its id there.
-func (s *box) execute(ctx context.Context, args *control.ExecArgs) (int32, error) {
-	// Not cut when ctx ends: the process would be there and nobody would know it.
-	ctx = context.WithoutCancel(ctx)
+// execute starts a process in the sandbox and returns its id there. It calls
+// release when the files of args have been handed over, or will not be.
+func (s *box) execute(ctx context.Context, args *control.ExecArgs, release func()) (int32, error) {
+	type begun struct {
+		pid int32
+		err error
+	}
+	got := make(chan begun, 1)
+	go func() {
+		// Not cut when ctx ends: the process would be there and nobody would know it.
+		pid, err := s.executeWhole(context.WithoutCancel(ctx), args)
+		release()
+		got <- begun{pid, err}
+	}()
+	select {
+	case b := <-got:
+		return b.pid, b.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if b := <-got; b.err == nil {
+			s.killGroup(ctx, b.pid)
+		}
+	}()
+	return 0, ctx.Err()
+}
+
+func (s *box) executeWhole(ctx context.Context, args *control.ExecArgs) (int32, error) {
 	var pid int32
 	err := s.call(ctx, boot.ContMgrExecuteAsync, args, &pid)
 	if processLimit(err) && args.KUID == 0 {
@@ -143,115 +177,6 @@ func privileged(c *auth.TaskCapabilities) *auth.TaskCapabilities {
 	more.EffectiveCaps |= resource
 	more.BoundingCaps |= resource
 	return &more
-}
-
-// await returns the exit status of a process. If ctx ends or broken fires before, the
-// process's group is killed.
-func (s *box) await(ctx context.Context, pid int32, broken <-chan struct{}) (int, error) {
-	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	got := make(chan waited, 1)
-	go func() { got <- s.waitPID(waiting, pid) }()
-	select {
-	case w := <-got:
-		return s.outcome(ctx, w)
-	case <-ctx.Done():
-	case <-broken:
-	}
-	s.killGroup(ctx, pid)
-	select {
-	case w := <-got:
-		if ctx.Err() == nil {
-			return s.outcome(ctx, w)
-		}
-	case <-time.After(killTimeout):
-	}
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
-	}
-	return 0, fmt.Errorf("it could not be killed within %s: %w", killTimeout, sandbox.ErrLost)
-}
-
-// waited is the end of a process, or why it is not known.
-type waited struct {
-	ws  unix.WaitStatus
-	err error
-}
-
-func (s *box) waitPID(ctx context.Context, pid int32) waited {
-	var w waited
-	w.err = s.call(ctx, boot.ContMgrWaitPID, &boot.WaitPIDArgs{PID: pid, CID: s.ID()}, &w.ws)
-	return w
-}
-
-// outcome turns the end of a process into what Exec returns. One that was killed
-// may have died with the whole sandbox, which is another thing.
-func (s *box) outcome(ctx context.Context, w waited) (int, error) {
-	if w.err == nil && w.ws.Signaled() && w.ws.Signal() == unix.SIGKILL {
-		w.err = s.ping(ctx)
-	}
-	if w.err != nil {
-		if ctx.Err() != nil {
-			return 0, ctx.Err()
-		}
-		return 0, s.death(ctx, w.err)
-	}
-	return exitCode(w.ws), nil
-}
-
-// ping fails if the sandbox is dead or dying.
-func (s *box) ping(ctx context.Context) error {
-	id, state := s.ID(), boot.RuntimeStateInvalid
-	if err := s.call(ctx, boot.ContMgrContainerRuntimeState, &id, &state); err != nil {
-		return err
-	}
-	if state != boot.RuntimeStateRunning {
-		return errors.New("its first process is gone")
-	}
-	return nil
-}
-
-func exitCode(ws unix.WaitStatus) int {
-	if ws.Signaled() {
-		return 128 + int(ws.Signal())
-	}
-	return ws.ExitStatus()
-}
-
-// killTimeout bounds the time for which a command that was given up is waited for.
-const killTimeout = 5 * time.Second
-
-// killGroup kills the process group in the sandbox that pid leads, as every
-// executed command does: its children too, and those that outlived it.
-func (s *box) killGroup(ctx context.Context, pid int32) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killTimeout)
-	defer cancel()
-	err := s.killGroupBy(ctx, pid)
-	if err == nil {
-		return
-	}
-	// The kernel itself reaches the leader only.
-	args := &boot.SignalArgs{CID: s.ID(), PID: pid, Signo: int32(unix.SIGKILL), Mode: boot.DeliverToProcess}
-	if err2 := s.call(context.WithoutCancel(ctx), boot.ContMgrSignal, args, nil); err2 != nil {
-		s.log.Warn("command not killed", "sandbox", s.ID(), "pid", pid, "error", errors.Join(err, err2))
-	}
-}
-
-// killGroupBy kills the group by a shell in the sandbox that only uses builtins.
-func (s *box) killGroupBy(ctx context.Context, pid int32) error {
-	std, err := newStdio(sandbox.Command{})
-	if err != nil {
-		return err
-	}
-	defer std.closeGuest()
-	// Again and again: what was being forked at the first time is not reached by it.
-	script := "i=0; while kill -KILL -- -" + strconv.Itoa(int(pid)) + " 2>/dev/null && [ $i -lt 500 ]; do i=$((i + 1)); done"
-	kill := sandbox.Command{Script: script, Dir: "/"}
-	killer, err := s.execute(ctx, s.execArgs(kill, root(), std.guest()))
-	if err != nil {
-		return err
-	}
-	return s.waitPID(ctx, killer).err
 }
 
 // capabilities of a process: root has the sandbox's, everybody else none but may gain them by su.

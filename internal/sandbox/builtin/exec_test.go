@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"oddish/internal/sandbox"
 )
 
@@ -86,6 +88,26 @@ func TestExec(t *testing.T) {
 		if !errors.Is(err, full) {
 			t.Errorf("error %v", err)
 		}
+	})
+	t.Run("returns when the context ends although the sandbox's kernel hangs", func(t *testing.T) {
+		st, err := s.(*box).dir.readStatus()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Kill(st.Sentry.PID, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_, err = s.Exec(ctx, sandbox.Command{Script: "sleep 1003"})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
+		if err := unix.Kill(st.Sentry.PID, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		// It starts now, and is killed since nobody wants it.
+		want(t, s, "for i in $(seq 100); do pgrep -f '[s]leep 1003' >/dev/null || break; sleep 0.05; done; pgrep -f '[s]leep 1003'", "")
 	})
 	t.Run("does not start when the context has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())

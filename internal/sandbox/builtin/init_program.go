@@ -82,11 +82,11 @@ func initProgram() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return elf(append(code, binary.LittleEndian.AppendUint64(nil, 1)...), machine), nil
+	return static(append(code, binary.LittleEndian.AppendUint64(nil, 1)...), machine), nil
 }
 
-// elf wraps code, to be entered at its first byte, into a static program. 24 zero bytes follow it.
-func elf(code []byte, machine uint16) []byte {
+// static wraps code, to be entered at its first byte, into a static program. 24 zero bytes follow it.
+func static(code []byte, machine uint16) []byte {
 	const (
 		base       = 0x400000
 		headerSize = 64

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -23,11 +24,41 @@ func TestMain(m *testing.M) {
 	if Dispatch() {
 		return
 	}
+	if err := CheckProgram(); err != nil {
+		testStatically()
+	}
+	if spec := os.Getenv(serverEnv); spec != "" {
+		serverMain(spec)
+	}
 	if dir := os.Getenv(helperEnv); dir != "" {
 		helperMain(dir)
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// testStatically replaces this test binary, which was built with cgo, by one that was not. The
+// race detector needs cgo: `go test -race -ldflags '-linkmode external -extldflags -static'` keeps it.
+func testStatically() {
+	dir, err := os.MkdirTemp("", "oddish-test-")
+	if err == nil {
+		program := filepath.Join(dir, "static.test")
+		build := exec.Command("go", "test", "-c", "-o", program, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err = build.Run(); err == nil {
+			// As a child, since somebody has to remove the program.
+			again := exec.Command(program, os.Args[1:]...)
+			again.Stdin, again.Stdout, again.Stderr = os.Stdin, os.Stdout, os.Stderr
+			err = again.Run()
+		}
+		os.RemoveAll(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests of the statically linked test binary:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
 // helperMain is a worker that starts a sandbox, tells its id, and waits to be killed.

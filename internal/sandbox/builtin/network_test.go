@@ -77,6 +77,17 @@ func TestNetwork(t *testing.T) {
 		want(t, s, "getent hosts example.com; echo $?", "2")
 		want(t, s, `timeout 5 bash -c 'echo > /dev/udp/1.1.1.1/53; echo' >/dev/null; ping -c 1 -W 1 1.1.1.1 >/dev/null 2>&1 && echo answered`, "")
 	})
+	t.Run("public reaches other machines", func(t *testing.T) {
+		addr := otherMachine(t)
+		if addr == "" {
+			t.Skip("needs root to make a network namespace with an interface to it")
+		}
+		want(t, s, connect(addr), "refused")
+		if err := s.SetNetwork(context.Background(), sandbox.Network{Mode: sandbox.NetworkPublic}); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, fmt.Sprintf("timeout 10 cat < /dev/tcp/%s", strings.Replace(addr, ":", "/", 1)), "hello from another machine")
+	})
 	t.Run("raw and packet sockets are closed", func(t *testing.T) {
 		want(t, s, `for s in "AF_INET,socket.SOCK_RAW,1" "AF_PACKET,socket.SOCK_RAW,3" "AF_VSOCK,socket.SOCK_STREAM,0"; do
 python3 -c "import socket; socket.socket(socket.$s); print('open', '$s')" 2>/dev/null; done; true`, "")

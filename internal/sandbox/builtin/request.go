@@ -48,6 +48,11 @@ func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
 		ServiceSocket: spec.ServiceSocket,
 		Hide:          p.hide,
 	}
+	if r.ServiceSocket != "" {
+		if r.ServiceSocket, err = filepath.Abs(r.ServiceSocket); err != nil {
+			return record{}, fmt.Errorf("service socket: %w", err)
+		}
+	}
 	if spec.Workdir != "" {
 		r.Workdir = filepath.Clean(spec.Workdir)
 	}

@@ -56,6 +56,10 @@ func copyProgram(to string) error {
 		return err
 	}
 	defer from.Close()
+	// A process that is forked meanwhile would hold the file open for writing, and
+	// it could not be executed.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err

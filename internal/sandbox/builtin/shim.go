@@ -43,7 +43,6 @@ type shim struct {
 	listener  net.Listener
 	ended     chan string   // gets how the sandbox ended by itself
 	stop      chan struct{} // closed when a worker asked for the end
-	gone      chan struct{} // closed when nothing of the sandbox is left
 	status    status
 }
 
@@ -63,9 +62,8 @@ func shimMain(args []string) int {
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE, unix.SIGINT)
 	s := &shim{
 		dir: stateDir(args[0]), log: log,
-		ended: make(chan string, 1), stop: make(chan struct{}), gone: make(chan struct{}),
+		ended: make(chan string, 1), stop: make(chan struct{}),
 	}
-	defer close(s.gone)
 	if err := s.start(); err != nil {
 		s.destroy()
 		json.NewEncoder(ready).Encode(reply{Error: err.Error()})
@@ -173,7 +171,7 @@ func (s *shim) serve() {
 	signal.Notify(terminate, unix.SIGTERM)
 	select {
 	case how := <-s.ended:
-		s.status.OutOfMemory = s.ranOutOfMemory()
+		s.status.OutOfMemory = oomKills(s.rec.Cgroup) > 0
 		s.status.Detail = how
 		s.log.Error("sandbox ended by itself", "how", how, "out_of_memory", s.status.OutOfMemory)
 		s.destroy()

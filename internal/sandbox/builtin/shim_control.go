@@ -47,11 +47,9 @@ func (s *shim) answer(c net.Conn, stop func()) {
 		}
 		s.peer.SetPolicy(policy)
 	case opStop:
-		// The answer is the end of this process, and with it of the connection:
-		// only then is nothing left.
-		stop()
-		<-s.gone
-		return
+		// Confirmed at once, so that a shim that hangs can be told from one that
+		// has much to end; the end itself shows by the process.
+		defer stop()
 	default:
 		answer.Error = fmt.Sprintf("the shim does not know the operation %q; it was started by another version", r.Op)
 	}

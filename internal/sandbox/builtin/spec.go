@@ -29,8 +29,8 @@ func ociSpec(r record, dir stateDir) *specs.Spec {
 		Root:     &specs.Root{Path: dir.root()},
 		Process: &specs.Process{
 			Args:         []string{initPath},
-			Env:          r.Env,
-			Cwd:          r.Workdir, // which gVisor makes if it is missing
+			Env:          []string{"PATH=/usr/bin:/bin"}, // r.Env may hold secrets that only some commands are to see
+			Cwd:          r.Workdir,                      // which gVisor makes if it is missing
 			Capabilities: &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps},
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20},

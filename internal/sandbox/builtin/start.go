@@ -82,7 +82,7 @@ func (p *Provider) start(ctx context.Context, id string, rec record) (*box, erro
 		// Not under ctx, which may be why.
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
-		if e := s.abort(clean); e != nil {
+		if e := s.remove(clean, false); e != nil {
 			err = errors.Join(err, e)
 		}
 		return nil, err

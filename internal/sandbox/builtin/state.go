@@ -133,3 +133,9 @@ func (d stateDir) alive() bool {
 	defer f.Close()
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
+
+// running says whether the sandbox can be used. Its shim may outlive it for a moment.
+func (d stateDir) running() bool {
+	st, err := d.readStatus()
+	return d.alive() && (err != nil || st.Phase != ended) // no status yet: it is being started
+}

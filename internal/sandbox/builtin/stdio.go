@@ -25,6 +25,7 @@ type stdio struct {
 	broken chan struct{}
 	once   sync.Once
 	theirs []*os.File // the sandbox's ends, in the order 0, 1, 2
+	begun  bool       // the copying, which closes the pipes in the end
 }
 
 func newStdio(cmd sandbox.Command) (*stdio, error) {
@@ -110,6 +111,7 @@ func (std *stdio) fail() { std.once.Do(func() { close(std.broken) }) }
 
 // start begins to copy.
 func (std *stdio) start() {
+	std.begun = true
 	if std.in != nil {
 		go std.in.copy()
 	}
@@ -135,14 +137,19 @@ func (std *stdio) finish() error {
 	return errors.Join(errs...)
 }
 
-// abandon lets go of a command that was given up or never ran.
+// abandon lets go of a command that was given up or never ran. The caller's
+// streams are not written to afterwards.
 func (std *stdio) abandon() {
 	if std.in != nil {
 		std.in.pipe.Close()
 	}
 	for _, o := range std.out {
-		if o != nil {
+		switch {
+		case o == nil:
+		case std.begun:
 			o.abandon()
+		default:
+			o.pipe.Close()
 		}
 	}
 }
@@ -166,7 +173,9 @@ type outlet struct {
 	whole chan struct{} // closed when all that the command wrote is in dst
 	fail  func()        // called when dst does not take more
 
-	err error // of dst; read after whole
+	mu    sync.Mutex
+	muted bool  // dst belongs to the caller again
+	err   error // of dst; read after whole
 }
 
 // copy runs until nobody in the sandbox can write any more, which may be long after the command.
@@ -193,7 +202,9 @@ func (o *outlet) copy() {
 }
 
 func (o *outlet) write(b []byte) {
-	if o.err != nil || len(b) == 0 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.muted || o.err != nil || len(b) == 0 {
 		return
 	}
 	if _, err := o.dst.Write(b); err != nil {
@@ -239,5 +250,8 @@ func (o *outlet) finish() error {
 
 // abandon stops passing output on. What still writes in the sandbox is read and discarded.
 func (o *outlet) abandon() {
+	o.mu.Lock()
+	o.muted = true
+	o.mu.Unlock()
 	o.pipe.SetReadDeadline(time.Now())
 }

@@ -68,7 +68,7 @@ func (b *box) running(ctx context.Context) error {
 	}
 	state := got.Container.State
 	switch {
-	case state == nil || state.Running:
+	case state == nil || state.Running && !state.Dead:
 		return nil
 	case state.OOMKilled:
 		return fmt.Errorf("%w: container %s was killed", sandbox.ErrOutOfMemory, b.id)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
 	"github.com/moby/patternmatcher"
@@ -38,6 +39,9 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 	}
 	defer p.builds.Release(1)
 
+	if _, err := os.Stat(filepath.Join(img.Context, "Dockerfile")); err != nil {
+		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
+	}
 	include, err := ignoring(img.Context)
 	if err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
@@ -54,7 +58,10 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 		Remove:      true,
 		ForceRemove: true,
 	})
-	if err != nil {
+	switch {
+	case cerrdefs.IsInvalidArgument(err): // the Dockerfile has no meaning
+		return fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err)
+	case err != nil:
 		return fmt.Errorf("build image of %s: %w", img.Context, err)
 	}
 	defer resp.Body.Close()

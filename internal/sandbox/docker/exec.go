@@ -33,6 +33,9 @@ const (
 // output open; Exec returns all the same.
 func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	code, err := b.exec(ctx, cmd)
+	if err == nil && code == killed {
+		err = b.stillUp(ctx)
+	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
 	}
@@ -42,11 +45,30 @@ func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	return code, nil
 }
 
+// killed is the exit status of a process that was killed.
+const killed = 137
+
+// stillUp tells whether a killed command died with its container. The engine learns of
+// the two deaths one after the other, so a running container is asked about again.
+func (b *box) stillUp(ctx context.Context) error {
+	for range 3 {
+		if err := b.running(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(heldGrace / 2):
+		}
+	}
+	return nil
+}
+
 // Run runs a long command under the supervisor that all providers share. One
 // whose main process the kernel killed for its memory ends in ErrOutOfMemory.
 func (b *box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
 	exit, err := sandbox.Supervise(ctx, b.Exec, p)
-	if err == nil && exit.Code == 137 && !exit.TimedOut && b.oomKills(ctx) > 0 {
+	if err == nil && exit.Code == killed && !exit.TimedOut && b.oomKills(ctx) > 0 {
 		return sandbox.Exit{}, fmt.Errorf("%w: %s in container %s was killed", sandbox.ErrOutOfMemory, label(p.Command), b.id)
 	}
 	return exit, err

@@ -26,6 +26,9 @@ const keepAlive = `trap "exit 0" TERM INT; while :; do sleep 3600 & wait $!; don
 // pidsLimit bounds the processes of a container, so that a fork bomb ends inside it.
 const pidsLimit = 4096
 
+// createTimeout bounds the making of a container, which a busy engine may take seconds for.
+const createTimeout = time.Minute
+
 // removeTimeout bounds the removal of a container whose start or use was given up.
 const removeTimeout = 30 * time.Second
 
@@ -38,15 +41,10 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err != nil {
 		return nil, err
 	}
-	made, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name:       containerName(spec.Name),
-		Config:     containerConfig(spec, image),
-		HostConfig: hostConfig(spec),
-	})
+	b, err := p.create(ctx, spec, image)
 	if err != nil {
 		return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
 	}
-	b := &box{p: p, id: made.ID, workdir: spec.Workdir}
 	if err := b.boot(ctx); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 		defer cancel()
@@ -56,6 +54,25 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 		return nil, fmt.Errorf("start container for %s: %w", spec.Name, err)
 	}
 	return b, nil
+}
+
+// create makes the container. It waits for the engine even if ctx ends meanwhile, because a request that is
+// cut off may still be carried out, and nobody would know of the container.
+func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) (*box, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	defer cancel()
+	made, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name:       containerName(spec.Name),
+		Config:     containerConfig(spec, image),
+		HostConfig: hostConfig(spec),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &box{p: p, id: made.ID, workdir: spec.Workdir}, nil
 }
 
 // supported refuses what a container does not have.
@@ -68,6 +85,8 @@ func supported(spec sandbox.Spec) error {
 		what = "a task without docker_image and without environment/Dockerfile"
 	case spec.Network.Mode == sandbox.NetworkAllowlist:
 		what = "network_mode allowlist"
+	case !slices.Contains([]sandbox.NetworkMode{"", sandbox.NetworkPublic, sandbox.NetworkNone}, spec.Network.Mode):
+		what = fmt.Sprintf("network_mode %q", spec.Network.Mode)
 	case spec.Resources.GPUs > 0:
 		what = "gpus"
 	case spec.ServiceSocket != "":
@@ -126,6 +145,9 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 
 // boot puts the folders in place that every sandbox has, and starts the container.
 func (b *box) boot(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	_, err := b.p.engine.CopyToContainer(ctx, b.id, client.CopyToContainerOptions{
 		DestinationPath: "/",
 		Content:         folders(),

@@ -53,7 +53,8 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		HostImage: true, Images: true, Build: true,
 		NoNetwork: true, Allowlist: true, DynamicNetwork: true,
 		CPULimit: true, MemoryLimit: true, StorageLimit: true, GPUs: true,
-		Remote: true, // it takes nothing of this machine
+		ServiceAddr: "127.0.0.1:18080", // nothing in it will connect
+		Remote:      true,              // it takes nothing of this machine
 	}
 }
 
@@ -65,6 +66,9 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	o, err := parse(spec.Options)
 	if err != nil {
 		return nil, err
+	}
+	if spec.ServiceSocket != "" {
+		return nil, fmt.Errorf("%w: the fake sandbox cannot offer a service", sandbox.ErrUnsupported)
 	}
 	if o.failAttempts > 0 {
 		if p.count(spec.Labels[TrialLabel]) > o.failAttempts {

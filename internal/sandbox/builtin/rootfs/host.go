@@ -74,7 +74,7 @@ func skeleton() []Dir {
 		{"/run/lock", fs.ModeSticky | 0o777},
 		{"/var/tmp", fs.ModeSticky | 0o777},
 		{"/etc", 0o755},
-		{"/logs", 0o755},
+		{"/logs", 0o777},
 		{"/logs/agent", 0o777},
 		{"/logs/verifier", 0o777},
 		{"/logs/artifacts", 0o777},

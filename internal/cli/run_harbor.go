@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"oddish/api"
+)
+
+// harbor is the part of Harbor's job configuration that flags and file set; nil if they set none.
+func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
+	h := &api.HarborConfig{}
+	e := &api.EnvironmentConfig{
+		OverrideCPUs:      f.number("override-cpus", f.cpus, file.OverrideCPUs),
+		OverrideMemoryMB:  f.number("override-memory-mb", f.memoryMB, file.OverrideMemoryMB),
+		OverrideStorageMB: f.number("override-storage-mb", f.storageMB, file.OverrideStorageMB),
+		OverrideGPUs:      f.number("override-gpus", f.gpus, file.OverrideGPUs),
+	}
+	if f.forceBuild || f.noForce {
+		force := f.forceBuild
+		e.ForceBuild = &force
+	}
+	if len(f.envKwargs) > 0 {
+		e.Kwargs = f.envKwargs
+	}
+	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
+		e.ForceBuild != nil || e.Kwargs != nil
+	if set {
+		h.Environment = e
+	}
+	if p.noVerify {
+		yes := true
+		h.Verifier = &api.VerifierConfig{Disable: &yes}
+		set = true
+	}
+	for _, source := range f.artifacts {
+		h.Artifacts = append(h.Artifacts, api.Artifact{Source: source})
+		set = true
+	}
+	for i, target := range []**float64{
+		&h.TimeoutMultiplier, &h.AgentTimeoutMultiplier, &h.VerifierTimeoutMultiplier,
+		&h.AgentSetupTimeoutMultiplier, &h.EnvironmentBuildTimeoutMultiplier,
+	} {
+		if m := f.multipliers[i]; m > 0 {
+			*target = &m
+			set = true
+		}
+	}
+	if !set {
+		return nil
+	}
+	return h
+}
+
+// number is the flag's value if it was given, else the file's.
+func (f *runFlags) number(name string, value int, fromFile *int) *int {
+	if f.given(name) {
+		return &value
+	}
+	return fromFile
+}
+
+// configs are the arms in the form of the API.
+func (p *runPlan) configs() []api.SweepConfig {
+	var out []api.SweepConfig
+	for _, r := range p.arms {
+		c := api.SweepConfig{Agent: r.Agent, NTrials: r.NTrials}
+		if r.Model != "" {
+			c.Model = &r.Model
+		}
+		if len(r.Env) > 0 || len(r.Kwargs) > 0 {
+			c.AgentConfig = &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs}
+		}
+		out = append(out, c)
+	}
+	return out
+}

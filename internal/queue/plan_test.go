@@ -1,0 +1,83 @@
+package queue
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"oddish/internal/store"
+	"oddish/internal/store/storetest"
+)
+
+// The plans are SQLite's; PostgreSQL has the same indexes, but chooses by statistics.
+
+// planOf explains a statement, which may have placeholders.
+func planOf(t *testing.T, db *store.DB, query string) string {
+	t.Helper()
+	n := 0
+	for _, placeholder := range regexp.MustCompile(`\$(\d+)`).FindAllStringSubmatch(query, -1) {
+		var i int
+		if _, err := fmt.Sscan(placeholder[1], &i); err != nil {
+			t.Fatal(err)
+		}
+		n = max(n, i)
+	}
+	rows, err := db.Read().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, slices.Repeat([]any{1}, n)...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(plan, "\n")
+}
+
+func TestTheClaimIsOneIndexScan(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		t.Skip("plans are SQLite's")
+	}
+	db := storetest.Open(t)
+	if got := planOf(t, db, candidatesQuery); got != "SEARCH jobs USING INDEX jobs_ready (queue_key=? AND environment=?)" {
+		t.Errorf("the plan is:\n%s", got)
+	}
+}
+
+func TestNoStatementOfTheQueueScansAllJobs(t *testing.T) {
+	t.Parallel()
+	if storetest.Postgres() {
+		t.Skip("plans are SQLite's")
+	}
+	db := storetest.Open(t)
+	var args store.Args
+	ready := readyFor(&args, []string{"builtin", "docker"})
+	statements := map[string]struct{ query, index string }{
+		"which keys have something": {"SELECT k.queue_key FROM queue_keys k WHERE " + ready, "jobs_ready"},
+		"count running":             {"SELECT queue_key, COUNT(*) FROM jobs WHERE state = 'running' AND queue_key IN ($1, $2) GROUP BY queue_key", "jobs_running"},
+		"due retries":               {"UPDATE jobs SET ready = 1 WHERE state = 'retrying' AND ready = 0 AND available_at <= $1", "jobs_delayed"},
+		"ended leases":              {"SELECT id FROM jobs WHERE state = 'running' AND lease_until <= $1 ORDER BY lease_until LIMIT $2", "jobs_leases"},
+		"next lease":                {"SELECT MIN(lease_until) FROM jobs WHERE state = 'running'", "jobs_leases"},
+		"next retry":                {"SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0", "jobs_delayed"},
+		"last rank":                 {"SELECT MAX(rank) FROM jobs WHERE experiment_id = $1 AND queue_key = $2 AND priority = $3", "jobs_experiment"},
+		"cancel of a task":          {"SELECT id FROM jobs WHERE task_id IN ($1) AND state = 'queued' ORDER BY id LIMIT 9", "jobs_task"},
+		"cancel of an experiment":   {"SELECT id FROM jobs WHERE experiment_id = $1 AND state = 'queued' ORDER BY id LIMIT 9", "jobs_experiment"},
+	}
+	for name, s := range statements {
+		plan := planOf(t, db, s.query)
+		if !strings.Contains(plan, s.index) || strings.Contains(plan, "SCAN jobs\n") || strings.HasSuffix(plan, "SCAN jobs") {
+			t.Errorf("%s does not use index %s:\n%s", name, s.index, plan)
+		}
+	}
+}

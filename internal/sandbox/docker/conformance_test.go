@@ -1,0 +1,16 @@
+package docker_test
+
+import (
+	"testing"
+
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/sandboxtest"
+)
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	sandboxtest.Run(t, sandboxtest.Config{
+		Provider: newProvider(t),
+		Image:    sandbox.Image{Reference: baseImage},
+	})
+}

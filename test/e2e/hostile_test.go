@@ -1,0 +1,180 @@
+package e2e
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hostile is a task that uses up something: time, disk, processes. Whatever it does, its trial ends within a
+// bounded time, and neither the server nor the trials after it suffer.
+type hostile struct {
+	recipe
+	want   []verdicts // any one of them
+	within time.Duration
+	look   func(t *testing.T, kind, dir string)
+}
+
+func TestHostileTasks(t *testing.T) {
+	t.Parallel()
+	for name, c := range hostileTasks() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachKind(t, func(t *testing.T, kind string) { c.run(t, name, kind) })
+		})
+	}
+}
+
+func (c hostile) run(t *testing.T, name, kind string) {
+	h := newHome(t, kind)
+	good := recipe{}.folder(t, "good")
+	_, before := h.runOne(good, "oracle") // starts the server and, in docker, builds the image
+	passed().check(t, before)
+	server := h.healthy().Server.PID
+
+	peak := h.watchSize()
+	d, trial := h.runOne(c.folder(t, name), "oracle", "--max-attempts", "1")
+	c.check(t, kind, trial)
+	if got := peak(); got > maxDataBytes {
+		t.Errorf("the data directory grew to %d MiB, want at most %d", got>>20, maxDataBytes>>20)
+	}
+	if trial.Seconds == nil || *trial.Seconds > c.within.Seconds() {
+		t.Errorf("it took %v s, want at most %s", deref(trial.Seconds), c.within)
+	}
+	if c.look != nil {
+		c.look(t, kind, h.trialDir(d.ExperimentID, name))
+	}
+	h.noSandboxLeft()
+	if pid := h.healthy().Server.PID; pid != server {
+		t.Errorf("the server is process %d now, it was %d", pid, server)
+	}
+	_, after := h.runOne(good, "oracle")
+	passed().check(t, after)
+	h.noSandboxLeft()
+}
+
+func (c hostile) check(t *testing.T, kind string, trial trialOfRun) {
+	t.Helper()
+	for _, want := range c.want {
+		if w := want[kind]; w.status == trial.Status && w.error == trial.errorType() {
+			w.check(t, trial)
+			return
+		}
+	}
+	c.want[0][kind].check(t, trial)
+}
+
+// maxDataBytes is how much of the disk one hostile trial may take: its output, twice while it is on its way
+// to the server, and a sandbox of a small task.
+const maxDataBytes = 512 << 20
+
+func hostileTasks() map[string]hostile {
+	// What a deadline must get hold of: a process that ignores signals, and others in sessions of their own.
+	const hang = `echo begun
+trap '' TERM INT HUP
+setsid bash -c 'trap "" TERM; sleep 1000' &
+(setsid setsid sleep 1000 &)
+while :; do sleep 1000; done
+`
+	const bomb = "echo begun\nbomb() { bomb | bomb & }\nbomb 2>/dev/null\nwhile :; do sleep 1000; done\n"
+	return map[string]hostile{
+		"tests-hang": {
+			recipe: recipe{test: hang, verifierTimeout: 2},
+			want:   []verdicts{everywhere(failed("VerifierTimeoutError"))},
+			within: 30 * time.Second,
+			look: func(t *testing.T, _, dir string) {
+				if got := readFile(t, filepath.Join(dir, "verifier", "test-stdout.txt")); got != "begun\n" {
+					t.Errorf("test-stdout.txt: %q", got)
+				}
+			},
+		},
+		"agent-hangs": {
+			recipe: recipe{solve: hang, agentTimeout: 2},
+			want:   []verdicts{everywhere(passedDespite("AgentTimeoutError"))},
+			within: 30 * time.Second,
+			look: func(t *testing.T, _, dir string) {
+				if got := readFile(t, filepath.Join(dir, "agent", "oracle.txt")); got != "begun\n" {
+					t.Errorf("oracle.txt: %q", got)
+				}
+			},
+		},
+		"tests-flood-output": {
+			recipe: recipe{test: "head -c 10G /dev/zero\n" + passes, verifierTimeout: 30},
+			want:   []verdicts{everywhere(passed()), everywhere(failed("VerifierTimeoutError"))},
+			within: 60 * time.Second,
+			look:   looksCut,
+		},
+		"tests-fill-the-disk": {
+			recipe: recipe{
+				environment: "storage_mb = 64\n",
+				test:        "head -c 10G /dev/zero >/logs/verifier/big\n" + passes,
+			},
+			want:   []verdicts{everywhere(failed("RewardFileEmptyError"))},
+			within: 60 * time.Second,
+			look: func(t *testing.T, _, dir string) {
+				if got := readFile(t, filepath.Join(dir, "verifier", "test-stdout.txt")); !strings.Contains(got, "No space left on device") {
+					t.Errorf("test-stdout.txt: %q", got)
+				}
+			},
+		},
+		"tests-fork-without-end": {
+			recipe: recipe{test: bomb, verifierTimeout: 5},
+			want:   []verdicts{everywhere(failed("VerifierTimeoutError"))},
+			within: 60 * time.Second,
+		},
+		"agent-forks-without-end": {
+			recipe: recipe{solve: bomb, agentTimeout: 5},
+			want:   []verdicts{everywhere(passedDespite("AgentTimeoutError"))},
+			within: 60 * time.Second,
+		},
+	}
+}
+
+// looksCut wants output that was capped and says so.
+func looksCut(t *testing.T, _, dir string) {
+	t.Helper()
+	const limit, note = 64 << 20, "\n[oddish: output cut here, its limit is 67108864 bytes]\n"
+	got := readFile(t, filepath.Join(dir, "verifier", "test-stdout.txt"))
+	if len(got) != limit+len(note) || !strings.HasSuffix(got, note) {
+		t.Errorf("test-stdout.txt has %d bytes and ends with %q, want %d bytes and the note", len(got), got[max(0, len(got)-100):], limit)
+	}
+}
+
+// watchSize measures the data directory until the returned function is called, which gives the largest size seen, in bytes.
+func (h *home) watchSize() (peak func() int64) {
+	stop, most := make(chan struct{}), make(chan int64)
+	go func() {
+		largest := int64(0)
+		for {
+			largest = max(largest, diskUsage(h.dir))
+			select {
+			case <-stop:
+				most <- largest
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
+	return func() int64 {
+		close(stop)
+		return <-most
+	}
+}
+
+// diskUsage adds up the files below dir, in bytes.
+func diskUsage(dir string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return nil // removed meanwhile
+		}
+		if info, err := os.Lstat(path); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
