@@ -73,11 +73,14 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	if f.json {
 		return a.printJSON(got)
 	}
-	if got.TrialsCancelled == 0 {
-		a.outPrinter().line("Nothing to cancel: no trial of " + what + " waits or runs.")
-		return nil
+	switch p := a.outPrinter(); {
+	case got.TrialsCancelled == 0:
+		p.line("Nothing to cancel: nothing of " + what + " waits or runs.")
+	case strings.HasPrefix(what, "trial "):
+		p.line(what + " cancelled")
+	default:
+		p.line(plural(got.TrialsCancelled, "trial") + " of " + what + " cancelled")
 	}
-	a.outPrinter().line(plural(got.TrialsCancelled, "trial") + " of " + what + " cancelled")
 	return nil
 }
 

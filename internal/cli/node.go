@@ -101,6 +101,11 @@ func (n *node) chooseSandboxes(ctx context.Context, withWorker bool) ([]sandbox.
 	if err != nil {
 		return nil, "", err
 	}
+	if withWorker {
+		for _, r := range reasons {
+			n.log.Info("sandbox kind is not offered", "reason", r)
+		}
+	}
 	kind, ok := defaultKind(n.cfg.DefaultEnvironment, providers)
 	if !ok && withWorker {
 		return nil, "", failf("mend one of them, or set ODDISH_DEFAULT_ENVIRONMENT=fake to try things out, or use --no-worker with `oddish worker` on another machine",

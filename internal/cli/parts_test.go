@@ -85,7 +85,7 @@ func TestConditions(t *testing.T) {
 func TestSummaryLine(t *testing.T) {
 	t.Parallel()
 	got := plain(summarize(someTrials()).line())
-	want := "7 trials: 1 passed, 1 not passed, 1 failed (EnvironmentStartTimeoutError), 1 cancelled, 3 not ended · mean reward 0.62 (of 2) · 1h06m"
+	want := "7 trials: 1 passed, 1 not passed, 1 failed (EnvironmentStartTimeoutError), 1 cancelled, 3 not ended · mean reward 0.62 (of 2)"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -76,6 +76,7 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	a.warnDocker(ctx, conn, plan)
 	sub, err := a.submit(ctx, conn, plan, tasks)
 	if err != nil {
 		return err

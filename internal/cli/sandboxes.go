@@ -70,6 +70,17 @@ func makeProvider(kind, dataDir string, log *slog.Logger) (sandbox.Provider, err
 	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
 }
 
+// warnDocker says at once what would otherwise show as trials that wait for ever: docker is asked for by name, and the machine
+// on which the server runs has none. Another worker may have one all the same.
+func (a *App) warnDocker(ctx context.Context, c connection, p *runPlan) {
+	if !c.endpoint.local || p.sweep.Environment == nil || *p.sweep.Environment != docker.Kind {
+		return
+	}
+	if _, err := newProvider(ctx, docker.Kind, "", slog.New(slog.DiscardHandler)); err != nil {
+		a.warn("%v. Without a worker that has docker the trials wait", err)
+	}
+}
+
 // defaultKind is the kind of trials that ask for none: the configured one, else docker where it answers, else builtin. ok is false
 // if this machine cannot run it.
 func defaultKind(configured string, offered []sandbox.Provider) (kind string, ok bool) {

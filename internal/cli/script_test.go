@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"exits":    cmdExits,
 			"mktask":   cmdMktask,
 			"onejson":  cmdOneJSON,
+			"jsonenv":  cmdJSONEnv,
 			"occupy":   cmdOccupy,
 			"crash":    cmdCrash,
 			"waitfor":  cmdWaitFor,
@@ -161,6 +162,16 @@ func cmdOneJSON(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strings.Trim(strings.TrimSpace(b.String()), `"`); (got == args[1]) == neg {
 		ts.Fatalf("%s is %s", args[0], got)
 	}
+}
+
+// cmdJSONEnv keeps a value of the JSON on standard output in a variable: `jsonenv ID tasks.0.id`.
+func cmdJSONEnv(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: jsonenv NAME PATH")
+	}
+	var doc any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &doc))
+	ts.Setenv(args[0], fmt.Sprint(jsonAt(ts, doc, args[1])))
 }
 
 func jsonAt(ts *testscript.TestScript, doc any, path string) any {

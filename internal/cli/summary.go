@@ -100,7 +100,7 @@ func (s summary) line() string {
 			line += fmt.Sprintf(" (of %d)", s.rewarded)
 		}
 	}
-	if s.seconds > 0 {
+	if s.seconds > 0 && s.active == 0 {
 		line += " · " + formatSeconds(s.seconds)
 	}
 	return line

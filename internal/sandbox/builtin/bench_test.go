@@ -10,13 +10,9 @@ import (
 	"oddish/internal/sandbox"
 )
 
-func benchSpec() sandbox.Spec {
-	return sandbox.Spec{Name: "bench", Image: sandbox.Image{Host: true}, Network: sandbox.Network{Mode: sandbox.NetworkNone}}
-}
-
 func mustStart(b *testing.B, p *Provider) sandbox.Sandbox {
 	b.Helper()
-	s, err := p.Start(context.Background(), benchSpec())
+	s, err := p.Start(context.Background(), hostSpec("bench"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -66,7 +62,7 @@ func BenchmarkStartParallel(b *testing.B) {
 	b.SetParallelism(4) // times GOMAXPROCS
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			s, err := p.Start(context.Background(), benchSpec())
+			s, err := p.Start(context.Background(), hostSpec("bench"))
 			if err != nil {
 				b.Error(err)
 				return

@@ -146,7 +146,7 @@ func (s *suite) startCancelled(t *testing.T) {
 }
 
 func (s *suite) capabilities(t *testing.T) {
-	if s.Provider.Capabilities() != s.Provider.Capabilities() {
+	if first := s.Provider.Capabilities(); s.another(t).Capabilities() != first {
 		t.Error("they changed")
 	}
 	if s.Provider.Kind() == "" {

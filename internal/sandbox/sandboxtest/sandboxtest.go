@@ -31,6 +31,12 @@ type Config struct {
 	Image sandbox.Image
 	// NoProcesses: nothing is really run (the fake). Cases about processes are left out.
 	NoProcesses bool
+	// Other gives a provider over the same sandboxes that shares no memory with Provider, as another
+	// process would have. Nil: Provider itself.
+	Other func(testing.TB) sandbox.Provider
+	// PublicAddr gives the numeric host:port of a TCP server that a sandbox with the public network
+	// must reach, or "" if this machine has none. Nil: there is none.
+	PublicAddr func(testing.TB) string
 }
 
 // suite is a run of the suite; its methods are the cases, a file for each subject.
@@ -46,12 +52,17 @@ func Run(t *testing.T, c Config) {
 		"life":    s.lifeCases(),
 		"files":   s.fileCases(),
 		"refused": s.refusedCases(),
+		"again":   s.againCases(),
 	}
 	if !c.NoProcesses {
 		groups["exec"] = s.execCases()
 		groups["run"] = s.runCases()
 		groups["network"] = s.networkCases()
 		groups["limits"] = s.limitCases()
+		groups["kill"] = s.killCases()
+		groups["join"] = s.joinCases()
+		groups["tree"] = s.treeCases()
+		groups["reach"] = s.reachCases()
 	}
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {

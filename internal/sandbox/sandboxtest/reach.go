@@ -1,0 +1,132 @@
+package sandboxtest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+
+	"oddish/internal/sandbox"
+)
+
+// reachCases are about connections to servers that the tests run on this machine.
+func (s *suite) reachCases() map[string]func(*testing.T) {
+	return map[string]func(*testing.T){
+		"no-network reaches none of this machine's addresses": s.noHost,
+		"public reaches another machine":                      s.reachPublic,
+		"a switch takes effect in both directions":            s.reachSwitch,
+		"a sandbox has a loopback of its own":                 s.ownLoopback,
+		"an unknown network mode is refused":                  s.unknownMode,
+	}
+}
+
+// hostAddrs are this machine's IPv4 addresses with the port of a server that listens on all of them.
+func hostAddrs(t *testing.T) []string {
+	t.Helper()
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() }) // the kernel accepts for it
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil {
+			all = append(all, fmt.Sprintf("%s:%d", n.IP, l.Addr().(*net.TCPAddr).Port))
+		}
+	}
+	return all
+}
+
+// reaches tells whether a TCP connection from the sandbox to the numeric host:port comes about.
+func reaches(t *testing.T, sb sandbox.Sandbox, addr string) bool {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exec(t, sb, sandbox.Command{Script: fmt.Sprintf("timeout 5 bash -c 'exec 3<>/dev/tcp/%s/%s'", host, port)}).code == 0
+}
+
+func (s *suite) public(t *testing.T) string {
+	t.Helper()
+	if s.PublicAddr != nil {
+		if addr := s.PublicAddr(t); addr != "" {
+			return addr
+		}
+	}
+	t.Skip("this machine has no address that a sandbox with the public network must reach")
+	return ""
+}
+
+func (s *suite) noHost(t *testing.T) {
+	if !s.Provider.Capabilities().NoNetwork {
+		t.Skip("not claimed")
+	}
+	sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = sandbox.NetworkNone })
+	for _, addr := range hostAddrs(t) {
+		if reaches(t, sb, addr) {
+			t.Errorf("%s was reached", addr)
+		}
+	}
+}
+
+func (s *suite) reachPublic(t *testing.T) {
+	addr := s.public(t)
+	for _, mode := range []sandbox.NetworkMode{"", sandbox.NetworkPublic} {
+		sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = mode })
+		if !reaches(t, sb, addr) {
+			t.Errorf("mode %q: %s was not reached", mode, addr)
+		}
+	}
+}
+
+func (s *suite) reachSwitch(t *testing.T) {
+	if !s.Provider.Capabilities().DynamicNetwork {
+		t.Skip("not claimed")
+	}
+	addr := s.public(t)
+	sb := s.start(t)
+	for _, mode := range []sandbox.NetworkMode{sandbox.NetworkNone, sandbox.NetworkPublic, sandbox.NetworkPublic, sandbox.NetworkNone} {
+		if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: mode}); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("%s is reached with %s", addr, mode), reaches(t, sb, addr), mode == sandbox.NetworkPublic)
+	}
+}
+
+func (s *suite) ownLoopback(t *testing.T) {
+	for _, mode := range []sandbox.NetworkMode{sandbox.NetworkPublic, sandbox.NetworkNone} {
+		if mode == sandbox.NetworkNone && !s.Provider.Capabilities().NoNetwork {
+			continue
+		}
+		sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = mode })
+		if exec(t, sb, sandbox.Command{Script: "command -v python3"}).code != 0 {
+			t.Skip("the image has no python3 to serve with")
+		}
+		sh(t, sb, `python3 -c '
+import socket
+s = socket.create_server(("127.0.0.1", 8765))
+open("/tmp/up", "w")
+while True: s.accept()[0].close()' >/dev/null 2>&1 &`)
+		eventually(t, sb, "the server is up", "[ -e /tmp/up ]")
+		if !reaches(t, sb, "127.0.0.1:8765") {
+			t.Errorf("%s: a server on the sandbox's loopback is not reached", mode)
+		}
+	}
+}
+
+func (s *suite) unknownMode(t *testing.T) {
+	spec := s.spec(t)
+	spec.Network.Mode = "wireless"
+	sb, err := s.Provider.Start(t.Context(), spec)
+	if err == nil {
+		_ = sb.Stop(t.Context())
+	}
+	if !errors.Is(err, sandbox.ErrUnsupported) {
+		t.Errorf("got %v, want %v", err, sandbox.ErrUnsupported)
+	}
+}
