@@ -86,6 +86,20 @@ type HeartbeatAck struct {
 	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the renewed leases from now; absent: 60"`
 }
 
+// Cancels asks which of a worker's jobs are to be stopped: POST /worker/v1/cancels. The server holds
+// the request for up to WaitSec while there is none, so that a cancel is heard at once and
+// not at the next heartbeat.
+type Cancels struct {
+	WorkerID string   `json:"worker_id" minLength:"1"`
+	Known    []string `json:"known" doc:"ids of jobs that the worker is stopping already"`
+	WaitSec  int      `json:"wait_sec" minimum:"0" maximum:"60"`
+}
+
+// CancelsAck answers Cancels.
+type CancelsAck struct {
+	Cancel []string `json:"cancel" doc:"ids of jobs to stop, those of known left out"`
+}
+
 // Progress reports what a running job is doing: POST /worker/v1/jobs/{id}/events.
 // Sequence numbers start at 1 in each attempt; one already seen is ignored.
 type Progress struct {

@@ -36,6 +36,15 @@ func (c *Client) Heartbeat(ctx context.Context, in api.Heartbeat) (api.Heartbeat
 	})
 }
 
+// Cancels asks which jobs of a worker are to be stopped and waits up to in.WaitSec for one.
+// Repeating it is harmless; it is not repeated here, since the caller asks again anyway.
+func (c *Client) Cancels(ctx context.Context, in api.Cancels) (api.CancelsAck, error) {
+	return do[api.CancelsAck](ctx, c, call{
+		method: http.MethodPost, path: "/worker/v1/cancels", body: jsonBody(in),
+		idle: time.Duration(in.WaitSec)*time.Second + claimGrace,
+	})
+}
+
 // Progress reports what a job is doing. Repeating it is harmless, because events carry
 // sequence numbers. A *Error with status 409 if the lease is no longer held, as for every
 // method below.

@@ -25,10 +25,10 @@ unavailable() {
 answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
 
 need_packages() {
-	command -v dockerd >/dev/null && command -v docker >/dev/null && return
+	command -v dockerd >/dev/null && command -v docker >/dev/null && command -v ip >/dev/null && return
 	[[ $EUID -eq 0 ]] || unavailable "docker is not installed and only root can install it"
 	command -v apt-get >/dev/null || unavailable "docker is not installed and this system has no apt-get"
-	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iptables; } \
+	{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends docker.io iptables iproute2; } \
 		>"$dir/install.log" 2>&1 || unavailable "installing docker.io failed: $(tail -n 1 "$dir/install.log")"
 }
 
@@ -44,10 +44,34 @@ storage_driver() {
 	echo "$driver"
 }
 
-launch() { # launch NETWORK-FLAGS...
+# A bridge of its own, named after the folder, on a network that nothing here uses. docker0 is left
+# alone: it may be another engine's, and two engines on one bridge give out the same addresses.
+bridge=odt-$(printf %s "$dir" | cksum | cut -d ' ' -f 1)
+bridge=${bridge:0:15}
+
+make_bridge() {
+	ip link show "$bridge" >/dev/null 2>&1 && return
+	ip link add name "$bridge" type bridge || return
+	local n
+	for n in $(seq 100 250); do
+		[[ -z $(ip -4 route show to match "172.31.$n.1/32" table all | grep -v ^default) ]] || continue
+		ip addr add "172.31.$n.1/24" dev "$bridge" && ip link set "$bridge" up && return
+	done
+	return 1
+}
+
+remove_bridge() {
+	if command -v ip >/dev/null && ip link show "$bridge" >/dev/null 2>&1; then ip link del "$bridge"; fi
+}
+
+# Without packet filter and address translation: containers reach each other and this machine,
+# which is all that tests need, and nothing of this machine's own rules is touched.
+launch() { # launch BRIDGE
 	rm -f "$dir/dockerd.pid"
 	setsid dockerd --host "$host" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/dockerd.pid" \
-		--storage-driver "$(storage_driver)" --log-level warn "$@" >>"$dir/dockerd.log" 2>&1 </dev/null &
+		--storage-driver "$(storage_driver)" --log-level warn \
+		--bridge "$1" --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+		>>"$dir/dockerd.log" 2>&1 </dev/null &
 	local pid=$! _
 	for _ in $(seq 150); do
 		answers && return 0
@@ -62,15 +86,17 @@ start() {
 	if ! answers; then
 		need_packages
 		[[ $EUID -eq 0 ]] || unavailable "only root can start one"
-		# Another engine's bridge would be shared: a private one keeps them apart. Where the kernel has no netfilter the engine works without published ports and NAT.
-		launch --bip 172.31.253.1/24 || launch --iptables=false --bip 172.31.253.1/24 || launch --bridge=none --iptables=false ||
-			unavailable "dockerd did not start: $(tail -n 2 "$dir/dockerd.log" | tr '\n' ' ')"
+		if ! make_bridge 2>>"$dir/dockerd.log"; then
+			remove_bridge
+			bridge=none # containers have no network then; what is tested of it is skipped
+		fi
+		launch "$bridge" || unavailable "dockerd did not start: $(tail -n 2 "$dir/dockerd.log" | tr '\n' ' ')"
 	fi
 	echo "DOCKER_HOST=$host"
 }
 
 stop() {
-	[[ -f $dir/dockerd.pid ]] || return 0
+	[[ -f $dir/dockerd.pid ]] || { remove_bridge; return 0; }
 	if answers; then
 		DOCKER_HOST=$host docker ps -aq | DOCKER_HOST=$host xargs -r docker rm -f >/dev/null
 	fi
@@ -84,6 +110,7 @@ stop() {
 	kill -9 "$pid" 2>/dev/null || true
 	# What the engine mounted would keep its folder from being removed.
 	awk -v d="$dir/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r | xargs -r -n 1 umount -l
+	remove_bridge
 }
 
 case $1 in

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"oddish/api"
 	"oddish/internal/store"
@@ -29,8 +30,8 @@ type CancelResult struct {
 // cancelChunk is how many trials one transaction cancels, so that a great cancel does not hold everybody up.
 const cancelChunk = 500
 
-// Cancel ends queued and retrying trials at once and tells the workers of running ones to stop them, at their next heartbeat or
-// progress report; if the worker is dead the trial is cancelled when its lease ends. Cancelling twice is harmless.
+// Cancel ends queued and retrying trials at once and tells the workers of running ones to stop them: through Cancels
+// at once, or at their next heartbeat or progress report; if the worker is dead the trial is cancelled when its lease ends. Cancelling twice is harmless.
 func (q *Queue) Cancel(ctx context.Context, f CancelFilter) (CancelResult, error) {
 	if f.TrialIDs == nil && f.TaskIDs == nil && f.ExperimentID == "" {
 		return CancelResult{}, errors.New("cancel: the filter is empty")
@@ -50,6 +51,7 @@ func (q *Queue) Cancel(ctx context.Context, f CancelFilter) (CancelResult, error
 		if err != nil {
 			return CancelResult{}, fmt.Errorf("cancel: %w", err)
 		}
+		running := result.Running
 		for _, j := range jobs {
 			tasks[j.taskID] = true
 			result.Trials++
@@ -57,6 +59,9 @@ func (q *Queue) Cancel(ctx context.Context, f CancelFilter) (CancelResult, error
 				result.Running++
 			}
 			after = j.id
+		}
+		if result.Running > running {
+			q.hub.wakeCancels()
 		}
 		if len(jobs) < cancelChunk {
 			result.TaskIDs = slices.Sorted(maps.Keys(tasks))
@@ -100,4 +105,43 @@ func (l *ledger) cancel(ctx context.Context, jobs []job) error {
 		l.event(j, endKind(v.state), api.Event{})
 	}
 	return nil
+}
+
+// Cancels gives the running jobs of a worker that are to be stopped, less those that it knows, and waits up to WaitSec for
+// the first. While it waits it asks the database only when something was cancelled.
+func (q *Queue) Cancels(ctx context.Context, c api.Cancels) ([]string, error) {
+	ctx, done := context.WithTimeout(ctx, time.Duration(c.WaitSec)*time.Second)
+	defer done()
+	for {
+		wake := q.hub.cancelled() // before looking, so that none is missed
+		ids, err := q.toCancel(context.WithoutCancel(ctx), c)
+		if err != nil || len(ids) > 0 {
+			return ids, err
+		}
+		select {
+		case <-ctx.Done():
+			return []string{}, nil
+		case <-wake:
+		}
+	}
+}
+
+func (q *Queue) toCancel(ctx context.Context, c api.Cancels) ([]string, error) {
+	rows, err := q.db.Read().QueryContext(ctx, `SELECT id FROM jobs
+		WHERE state = 'running' AND cancel_requested = 1 AND worker_id = $1 ORDER BY id`, c.WorkerID)
+	if err != nil {
+		return nil, fmt.Errorf("look for cancelled jobs of worker %s: %w", c.WorkerID, err)
+	}
+	defer rows.Close()
+	ids := []string{}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read cancelled jobs of worker %s: %w", c.WorkerID, err)
+		}
+		if !slices.Contains(c.Known, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, rows.Err()
 }

@@ -226,3 +226,29 @@ func TestACancelledQueuedTrialThatRanBeforeShowsNoOldResult(t *testing.T) {
 	}
 	checkTallies(t, f.db)
 }
+
+func TestCancelsAnswersAtOnceAndLeavesOutWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{})
+	id := f.add("e", "gpt-5", 1)[0]
+	f.claimOne()
+	ask := func(known []string, waitSec int) []string {
+		got, err := f.Cancels(t.Context(), api.Cancels{WorkerID: "w", Known: known, WaitSec: waitSec})
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	if got := ask(nil, 0); len(got) != 0 {
+		t.Errorf("before the cancel: %v", got)
+	}
+	told := make(chan []string)
+	go func() { told <- ask(nil, 60) }()
+	f.cancel(CancelFilter{TrialIDs: []string{id}})
+	if got := <-told; !slices.Equal(got, []string{id}) {
+		t.Errorf("told of %v", got)
+	}
+	if got := ask([]string{id}, 0); len(got) != 0 {
+		t.Errorf("told again of %v", got)
+	}
+}

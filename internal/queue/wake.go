@@ -9,11 +9,15 @@ import (
 type hub struct {
 	mu          sync.Mutex
 	claims      chan struct{} // closed and replaced when there may be something to claim
+	cancels     chan struct{} // closed and replaced when running trials were told to stop
 	subscribers map[string]map[chan struct{}]struct{}
 }
 
 func newHub() *hub {
-	return &hub{claims: make(chan struct{}), subscribers: map[string]map[chan struct{}]struct{}{}}
+	return &hub{
+		claims: make(chan struct{}), cancels: make(chan struct{}),
+		subscribers: map[string]map[chan struct{}]struct{}{},
+	}
 }
 
 // claimable returns a channel that is closed at the next wakeClaims. Take it before looking, so that nothing is missed.
@@ -28,6 +32,20 @@ func (h *hub) wakeClaims() {
 	defer h.mu.Unlock()
 	close(h.claims)
 	h.claims = make(chan struct{})
+}
+
+// cancelled returns a channel that is closed at the next wakeCancels. Take it before looking.
+func (h *hub) cancelled() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.cancels
+}
+
+func (h *hub) wakeCancels() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.cancels)
+	h.cancels = make(chan struct{})
 }
 
 func (h *hub) subscribe(experimentID string) (wake <-chan struct{}, stop func()) {

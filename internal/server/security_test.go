@@ -50,6 +50,7 @@ var keyedRoutes = map[string]string{
 	"PUT /queue/limit":                           "key",
 	"POST /worker/v1/claim":                      "key",
 	"POST /worker/v1/heartbeat":                  "key",
+	"POST /worker/v1/cancels":                    "key",
 	"POST /worker/v1/jobs/{id}/events":           "key",
 	"GET /worker/v1/jobs/{id}/task":              "key",
 	"POST /worker/v1/jobs/{id}/finish":           "key",

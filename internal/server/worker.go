@@ -26,6 +26,10 @@ type heartbeatInput struct{ Body api.Heartbeat }
 
 type heartbeatOutput struct{ Body api.HeartbeatAck }
 
+type cancelsInput struct{ Body api.Cancels }
+
+type cancelsOutput struct{ Body api.CancelsAck }
+
 // LeaseInput names a job by the worker that runs it.
 type LeaseInput struct {
 	ID    string `path:"id" maxLength:"256"`
@@ -57,6 +61,7 @@ func (s *Server) registerWorker(a huma.API) {
 	const tag = "worker"
 	huma.Register(a, op(http.MethodPost, "/worker/v1/claim", tag, "Take trials to run; held for up to wait_sec while there is none"), s.claim)
 	huma.Register(a, op(http.MethodPost, "/worker/v1/heartbeat", tag, "Renew the leases of a worker's jobs"), s.heartbeat)
+	huma.Register(a, op(http.MethodPost, "/worker/v1/cancels", tag, "Which of a worker's jobs are to be stopped; held for up to wait_sec while there is none"), s.cancels)
 	huma.Register(a, op(http.MethodPost, "/worker/v1/jobs/{id}/events", tag, "Say what a running job is doing"), s.progress)
 	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/task", tag, "The archive (gzip'd tar) of a job's task"), s.jobTask)
 
@@ -121,6 +126,14 @@ func (s *Server) heartbeat(ctx context.Context, in *heartbeatInput) (*heartbeatO
 		ack.Lost = []string{}
 	}
 	return &heartbeatOutput{Body: ack}, nil
+}
+
+func (s *Server) cancels(ctx context.Context, in *cancelsInput) (*cancelsOutput, error) {
+	ids, err := s.queue.Cancels(ctx, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "cancels of worker "+in.Body.WorkerID, err)
+	}
+	return &cancelsOutput{Body: api.CancelsAck{Cancel: ids}}, nil
 }
 
 func (s *Server) progress(ctx context.Context, in *progressInput) (*progressOutput, error) {

@@ -89,6 +89,7 @@ type fakeServer struct {
 type seen struct {
 	lease    string
 	cancel   bool
+	push     bool // tell of the cancel through the held question, too
 	lost     bool
 	events   []api.ProgressEvent
 	files    map[string][]byte
@@ -106,6 +107,7 @@ func (s *fakeServer) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /worker/v1/claim", s.claim)
 	mux.HandleFunc("POST /worker/v1/heartbeat", s.heartbeat)
+	mux.HandleFunc("POST /worker/v1/cancels", s.cancels)
 	mux.HandleFunc("POST /worker/v1/jobs/{id}/events", s.events)
 	mux.HandleFunc("PUT /worker/v1/jobs/{id}/files/{path...}", s.file)
 	mux.HandleFunc("POST /worker/v1/jobs/{id}/finish", s.finish)
@@ -250,6 +252,34 @@ func (s *fakeServer) heartbeat(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer(w, 200, ack)
+}
+
+func (s *fakeServer) cancels(w http.ResponseWriter, r *http.Request) {
+	var c api.Cancels
+	_ = json.NewDecoder(r.Body).Decode(&c)
+	timeout := time.NewTimer(time.Duration(c.WaitSec) * time.Second)
+	defer timeout.Stop()
+	for {
+		ack := api.CancelsAck{Cancel: []string{}}
+		s.mu.Lock()
+		for id, j := range s.jobs {
+			if j.cancel && j.push && !slices.Contains(c.Known, id) {
+				ack.Cancel = append(ack.Cancel, id)
+			}
+		}
+		wake := s.wake
+		s.mu.Unlock()
+		if len(ack.Cancel) == 0 {
+			select {
+			case <-wake:
+				continue
+			case <-r.Context().Done():
+			case <-timeout.C:
+			}
+		}
+		answer(w, 200, ack)
+		return
+	}
 }
 
 // fenced finds the job of a request, or answers 409.

@@ -4,7 +4,7 @@
 // Server interface) and knows no database. How a trial is run is package trial's matter, below; which
 // trial is run when, and what its outcome means for another attempt, the server's queue decides.
 //
-// Each loop has a file: claiming (claim.go), heartbeats (heartbeat.go), one job from claim to
+// Each loop has a file: claiming (claim.go), heartbeats (heartbeat.go), cancels (cancel.go), one job from claim to
 // delivery (job.go), the reports of its progress (progress.go), its growing files
 // (tail.go) and final ones (files.go), and the removal of sandboxes that a killed worker left
 // behind (reaper.go).
@@ -38,6 +38,7 @@ const DefaultDrainTimeout = 30 * time.Second
 type Server interface {
 	Claim(context.Context, api.Claim) (api.Claimed, error)
 	Heartbeat(context.Context, api.Heartbeat) (api.HeartbeatAck, error)
+	Cancels(context.Context, api.Cancels) (api.CancelsAck, error)
 	Progress(ctx context.Context, jobID, lease string, p api.Progress) (api.ProgressAck, error)
 	PutFile(ctx context.Context, jobID, lease, name string, offset int64, r io.Reader) error
 	Finish(ctx context.Context, jobID, lease string, f api.Finish) (api.FinishAck, error)
@@ -179,6 +180,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var loops sync.WaitGroup
 	loops.Go(func() { w.heartbeats(serving) })
+	loops.Go(func() { w.cancels(serving) })
 	loops.Go(func() { w.reap(serving) })
 	defer loops.Wait()
 	defer stop()

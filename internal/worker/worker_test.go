@@ -114,6 +114,14 @@ func TestCancelReachesTheTrialAndItsOutcomeIsDelivered(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]func(*rig, *gate){
 		"by heartbeat": func(*rig, *gate) { time.Sleep(16 * time.Second) },
+		"at once by the held question": func(r *rig, g *gate) {
+			told := time.Now()
+			r.server.set(func() { r.server.jobs["a"].push = true; close(r.server.wake); r.server.wake = make(chan struct{}) })
+			r.finished("a")
+			if took := time.Since(told); took > time.Second {
+				t.Errorf("took %v", took)
+			}
+		},
 		"by the answer to a report": func(_ *rig, g *gate) {
 			g.mu.Lock()
 			c := g.running["a"]

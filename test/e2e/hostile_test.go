@@ -87,7 +87,8 @@ setsid bash -c 'trap "" TERM; sleep 1000' &
 while :; do sleep 1000; done
 `
 	const bomb = "bomb() { bomb | bomb & }\nbomb 2>/dev/null\nwhile :; do sleep 1000; done\n"
-	const crowd = "while :; do sleep 1000 & done\n"
+	// Without exec, so that the limit comes soon.
+	const crowd = "mkfifo /app/never\nexec 9<>/app/never\nwhile :; do read -u 9 & done\n"
 	return map[string]hostile{
 		"tests-hang": {
 			recipe: recipe{test: hang, verifierTimeout: 2},
@@ -151,7 +152,7 @@ while :; do sleep 1000; done
 			within: 60 * time.Second,
 		},
 		"agent-takes-every-process": {
-			recipe: recipe{solve: crowd, agentTimeout: 3, environment: "cpus = 1\n"},
+			recipe: recipe{solve: crowd, agentTimeout: 8, environment: "cpus = 1\n"},
 			want:   []verdicts{everywhere(passedDespite("AgentTimeoutError")), everywhere(failed("SandboxLostError"))},
 			within: 60 * time.Second,
 		},

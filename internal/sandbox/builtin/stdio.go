@@ -77,7 +77,7 @@ func (std *stdio) openInput(src io.Reader) error {
 		return err
 	}
 	std.theirs = append(std.theirs, theirs)
-	std.in = &inlet{pipe: w, src: src}
+	std.in = &inlet{pipe: w, src: src, fail: std.fail}
 	return theirs.Chmod(0o666)
 }
 
@@ -125,10 +125,10 @@ func (std *stdio) start() {
 // finish waits for the output that a command which has ended had written, and
 // returns the first error of the caller's streams.
 func (std *stdio) finish() error {
-	if std.in != nil {
-		std.in.pipe.Close()
-	}
 	var errs []error
+	if std.in != nil {
+		errs = append(errs, std.in.finish())
+	}
 	for _, o := range std.out {
 		if o != nil {
 			errs = append(errs, o.finish())
@@ -158,12 +158,36 @@ func (std *stdio) abandon() {
 type inlet struct {
 	pipe *os.File
 	src  io.Reader
+	fail func() // called when src fails
+
+	mu  sync.Mutex
+	err error // of src
 }
 
 // copy ends with the stream, or when the command no longer reads; that is its own business.
 func (in *inlet) copy() {
-	_, _ = io.Copy(in.pipe, in.src)
+	_, _ = io.Copy(in.pipe, in)
 	in.pipe.Close()
+}
+
+// Read reads from the caller's stream and keeps its error, to tell it from one of the pipe.
+func (in *inlet) Read(p []byte) (int, error) {
+	n, err := in.src.Read(p)
+	if err != nil && err != io.EOF {
+		in.mu.Lock()
+		in.err = fmt.Errorf("read the command's input: %w", err)
+		in.mu.Unlock()
+		in.fail()
+	}
+	return n, err
+}
+
+// finish is called when the command has ended.
+func (in *inlet) finish() error {
+	in.pipe.Close()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.err
 }
 
 // outlet copies one output of the command to the caller's stream.

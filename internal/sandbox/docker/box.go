@@ -23,11 +23,6 @@ var _ sandbox.Sandbox = (*box)(nil)
 // ID is the container's id.
 func (b *box) ID() string { return b.id }
 
-// SetNetwork is refused: a container's network is chosen when it is made.
-func (b *box) SetNetwork(context.Context, sandbox.Network) error {
-	return fmt.Errorf("%w: docker does not switch the network of a running container", sandbox.ErrUnsupported)
-}
-
 // Stop kills the container and removes it with its volumes.
 func (b *box) Stop(ctx context.Context) error {
 	_, err := b.p.engine.ContainerRemove(ctx, b.id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})

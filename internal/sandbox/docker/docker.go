@@ -75,12 +75,13 @@ func (p *Provider) Kind() string { return Kind }
 // Capabilities of containers.
 func (p *Provider) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
-		Images:      true,
-		Build:       true,
-		NoNetwork:   true,
-		CPULimit:    true,
-		MemoryLimit: true,
-		Isolation:   1,
+		Images:         true,
+		Build:          true,
+		NoNetwork:      true,
+		DynamicNetwork: true,
+		CPULimit:       true,
+		MemoryLimit:    true,
+		Isolation:      1,
 	}
 }
 

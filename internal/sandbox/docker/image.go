@@ -24,6 +24,9 @@ func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error)
 			return p.pull(ctx, img.Reference)
 		})
 	}
+	if img.Digest == "" {
+		return "", fmt.Errorf("build %s: the image has no digest to be shared under", img.Context)
+	}
 	tag := imageTag(img.Digest)
 	key := "build " + tag
 	if img.ForceBuild {

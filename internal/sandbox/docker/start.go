@@ -83,10 +83,6 @@ func supported(spec sandbox.Spec) error {
 		what = "the image `host` (the machine's own tools): give the task an environment/Dockerfile or a docker_image, or use --env builtin"
 	case spec.Image.Reference == "" && spec.Image.Context == "":
 		what = "a task without docker_image and without environment/Dockerfile"
-	case spec.Network.Mode == sandbox.NetworkAllowlist:
-		what = "network_mode allowlist"
-	case !slices.Contains([]sandbox.NetworkMode{"", sandbox.NetworkPublic, sandbox.NetworkNone}, spec.Network.Mode):
-		what = fmt.Sprintf("network_mode %q", spec.Network.Mode)
 	case spec.Resources.GPUs > 0:
 		what = "gpus"
 	case spec.ServiceSocket != "":
@@ -95,7 +91,7 @@ func supported(spec sandbox.Spec) error {
 		names := slices.Sorted(maps.Keys(spec.Options))
 		what = "the option " + names[0] + " (it has none)"
 	default:
-		return nil
+		return supportedNetwork(spec.Network)
 	}
 	return fmt.Errorf("%w: docker does not have %s", sandbox.ErrUnsupported, what)
 }
@@ -138,7 +134,7 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 		LogConfig: container.LogConfig{Type: "none"},
 	}
 	if spec.Network.Mode == sandbox.NetworkNone {
-		h.NetworkMode = "none"
+		h.NetworkMode = noNetwork
 	}
 	return h
 }

@@ -96,6 +96,7 @@ CREATE INDEX jobs_ready ON jobs (queue_key, environment, priority, rank, id) WHE
 CREATE INDEX jobs_delayed ON jobs (available_at, queue_key) WHERE state = 'retrying' AND ready = 0;
 CREATE INDEX jobs_running ON jobs (queue_key) WHERE state = 'running';
 CREATE INDEX jobs_leases ON jobs (lease_until) WHERE state = 'running';
+CREATE INDEX jobs_cancelled ON jobs (worker_id) WHERE state = 'running' AND cancel_requested = 1;
 CREATE INDEX jobs_experiment ON jobs (experiment_id, queue_key, priority, rank);
 CREATE INDEX jobs_task ON jobs (task_id);
 
