@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// RunDir is where a Supervisor keeps the state of its processes inside a sandbox.
-// SetupScript makes it.
+// RunDir is where a Supervisor keeps the state of its processes inside a sandbox. A
+// provider that makes it beforehand, with mode 1777, saves the first Run two Execs.
 const RunDir = "/oddish/run"
 
 // How long the supervisor waits for what should come at once.
@@ -88,7 +88,7 @@ type run struct {
 // loop watches the command through one exec after another until its end is known:
 // one, unless the connection breaks or the state folder has yet to be made.
 func (r *run) loop(ctx context.Context) (Exit, error) {
-	barren, prepared := 0, false
+	broken, prepared := 0, false
 	for {
 		started := time.Now()
 		w := r.watch(ctx)
@@ -115,20 +115,27 @@ func (r *run) loop(ctx context.Context) (Exit, error) {
 		case endRefused:
 			return Exit{}, errors.New(r.refusal(end.reason))
 		case endBroken:
-			if final(end.err) || !end.begun && barren == 0 {
-				return Exit{}, end.err
-			}
 			if time.Since(started) > longWatch {
-				barren = 0
+				broken = 0
 			}
-			if barren++; barren >= retryLimit {
-				return Exit{}, fmt.Errorf("%w: watching it was tried %d times: %w", ErrLost, barren, end.err)
-			}
-			if err := sleep(ctx, retryPause<<(barren-1)); err != nil {
+			broken++
+			if err := r.retry(ctx, end, broken); err != nil {
 				return Exit{}, err
 			}
 		}
 	}
+}
+
+// retry waits before the next attempt after the n-th connection in a row that broke, or
+// says why there should be none: a command that has shown no sign of life was never started.
+func (r *run) retry(ctx context.Context, end ending, n int) error {
+	if final(end.err) || !end.begun && n == 1 {
+		return end.err
+	}
+	if n >= retryLimit {
+		return fmt.Errorf("%w: watching it was tried %d times: %w", ErrLost, n, end.err)
+	}
+	return sleep(ctx, retryPause<<(n-1))
 }
 
 // final tells errors after which another attempt is useless.

@@ -2,9 +2,9 @@
 # POSIX sh, also run by bash. It is given in ODDISH_RUN_MAIN and evaluated from there, so that
 # `ps` in the sandbox stays readable. Its parameters are in the environment too:
 # ODDISH_RUN_DIR, _OUT, _LIMIT, _SCRIPT (the command), _LIVE and _OFF. The command sees none of them.
-# State in $dir: state ("run 000" or "end NNN", overwritten in place so that a
-# full disk cannot lose it), runner (pid, start tick, start second), pid (the
-# command's process group), and the empty marks flushed, truncated, timedout.
+# State in $dir is the names of empty files, because names appear whole and also on a full disk:
+# runner.PID.TICK.SECOND (this supervisor and when it began), pid.N (the command's process group),
+# end.STATUS, and flushed, truncated, timedout.
 # What the caller must know goes to stderr, one "oddish-run: ..." line each;
 # stdout carries the bytes of $out from offset $off when $live is set.
 
@@ -19,7 +19,7 @@ detach='detach() {
 
 # What becomes the command itself.
 ODDISH_RUN_INNER='
-echo "$$" >"$ODDISH_RUN_DIR/pid"
+: >"$ODDISH_RUN_DIR/pid.$$"
 trap "" PIPE # the caller may have gone already
 echo "pid $$" >&3
 exec 2>&1 3>&-
@@ -30,21 +30,20 @@ command -v bash >/dev/null && exec bash -c "$script"
 exec sh -c "$script"'
 
 # The detached supervisor. fd 3 leads to watch() and may be gone when the command ends.
-# The capper takes a little less than the limit by ulimit (512-byte blocks in sh), which,
-# unlike head -c, writes every byte at once; then it keeps draining, so that the program sees no SIGPIPE.
+# The capper is cat under a file size limit (in blocks of 512 bytes in sh): unlike head -c it writes
+# every byte at once. After the limit it keeps draining, so that the program neither blocks nor sees a SIGPIPE.
 ODDISH_RUN_RUNNER=$detach'
 unset ODDISH_RUN_RUNNER
 mkdir -m 700 "$ODDISH_RUN_DIR" || { echo taken >&3; exit; }
 dir=$ODDISH_RUN_DIR
 read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ tick _ </proc/self/stat
-echo "run 000" >"$dir/state"
-echo "$$ ${tick:-0} $ODDISH_RUN_START" >"$dir/runner"
+: >"$dir/runner.$$.${tick:-0}.$ODDISH_RUN_START"
 {
 	detach sh -c "eval \"\$ODDISH_RUN_INNER\"" # its stderr is still /dev/null, so no shell tells there that it was killed
 	code=$?
 	trap "" PIPE
 	exec >/dev/null
-	printf "end %03d\n" "$code" 1<>"$dir/state"
+	: >"$dir/end.$code"
 	echo "end $code" >&3
 } | {
 	# In the background, so that nobody waits for what a daemon may hold open.
@@ -62,16 +61,25 @@ echo "$$ ${tick:-0} $ODDISH_RUN_START" >"$dir/runner"
 
 # ended sets code once the command has ended.
 ended() {
-	word= code=
-	{ read -r word code <"$dir/state"; } 2>/dev/null
-	[ "$word" = end ] || return 1
-	code=${code#0}
-	code=${code#0}
+	set -- "$dir"/end.*
+	[ -e "$1" ] || return 1
+	code=${1##*.}
+}
+
+# runner sets pid, tick and start of the supervisor, once it has told them.
+runner() {
+	set -- "$dir"/runner.*
+	[ -e "$1" ] || return 1
+	start=${1##*.}
+	set -- "${1%.*}"
+	tick=${1##*.}
+	set -- "${1%.*}"
+	pid=${1##*.}
 }
 
 # alive tells whether the supervisor still runs: its pid, not taken over by another process, not a zombie.
 alive() {
-	{ read -r pid tick start <"$dir/runner"; } 2>/dev/null || return 1
+	runner || return 1
 	{ read -r _ _ s _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ now _ <"/proc/$pid/stat"; } 2>/dev/null || return 1
 	[ "$s" != Z ] && [ "${now:-0}" = "$tick" ]
 }
@@ -115,15 +123,16 @@ end_follow() {
 
 # attach waits for a command that another call started.
 attach() {
-	{ read -r _ _ start <"$dir/runner"; } 2>/dev/null
-	say attached $(($(date +%s) - ${start:-$(date +%s)}))
+	now=$(date +%s) start=
+	runner
+	say attached $((now - ${start:-$now}))
 	missed=0 step=0.2
 	until ended; do
 		if ! alive; then
 			ended && break
 			# no runner yet: it may be about to write its name
 			missed=$((missed + 1))
-			if [ -s "$dir/runner" ] || [ $missed -gt 20 ]; then return 1; fi
+			if runner || [ $missed -gt 20 ]; then return 1; fi
 		fi
 		nap $step
 		[ $missed -gt 0 ] || step=1

@@ -1,6 +1,10 @@
 # Kills the command of $dir, whose process group is $pid if that is known, and
 # leaves the mark timedout if $mark is set; see supervise_kill.go. Only builtins: there may be no room for another process.
-[ "$pid" ] || read -r pid <"$dir/pid" || exit 3
+if [ -z "$pid" ]; then
+	set -- "$dir"/pid.*
+	[ -e "$1" ] || exit 3
+	pid=${1##*.}
+fi
 [ -z "$mark" ] || : >"$dir/timedout"
 kill -KILL "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
 # What job control has put into other groups of the same session. A few rounds: they may be forking.

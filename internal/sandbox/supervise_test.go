@@ -94,6 +94,16 @@ func (b *bench) process(name, script string) Process {
 	return Process{Command: Command{Script: script}, Name: name, Output: b.out}
 }
 
+// mark is the path of the state file with that prefix.
+func (b *bench) mark(t *testing.T, process, prefix string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(b.Dir, process, prefix+"*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("state files %s*: %v, %v", prefix, found, err)
+	}
+	return found[0]
+}
+
 func (b *bench) output(t *testing.T) string {
 	t.Helper()
 	data, err := os.ReadFile(b.out)
@@ -209,7 +219,7 @@ func TestSuperviseIsIdempotentByName(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				// each with a Supervisor of its own, as another process would
-				exit, err := Supervise2(b).Run(t.Context(), p)
+				exit, err := second(b).Run(t.Context(), p)
 				if err != nil || exit != (Exit{Code: 3}) {
 					t.Errorf("got %+v, %v", exit, err)
 				}
@@ -226,8 +236,8 @@ func TestSuperviseIsIdempotentByName(t *testing.T) {
 	})
 }
 
-// Supervise2 is a second supervisor over the same folders.
-func Supervise2(b *bench) Supervisor {
+// second is a second supervisor over the same folders.
+func second(b *bench) Supervisor {
 	l := &local{shell: b.local.shell, path: b.local.path}
 	return Supervisor{Exec: l.Exec, Dir: b.Dir}
 }
@@ -257,7 +267,7 @@ func TestSuperviseGoesOnWhenTheCallerLeaves(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			_ = os.WriteFile(release, nil, 0o600)
 		}()
-		exit, err := Supervise2(b).Run(t.Context(), p)
+		exit, err := second(b).Run(t.Context(), p)
 		if err != nil || exit != (Exit{Code: 5}) {
 			t.Fatalf("got %+v, %v", exit, err)
 		}
@@ -285,7 +295,7 @@ func TestSuperviseTimeoutKillsTheGroup(t *testing.T) {
 		}
 		waitGone(t, waitFile(t, pids+".1"))
 		waitGone(t, waitFile(t, pids+".2"))
-		again, err := Supervise2(b).Run(t.Context(), p)
+		again, err := second(b).Run(t.Context(), p)
 		if err != nil || again != exit {
 			t.Errorf("a later call got %+v, %v", again, err)
 		}
@@ -304,11 +314,10 @@ func TestSuperviseTimeoutCountsFromTheStart(t *testing.T) {
 	cancel()
 	<-done
 	// Pretend that it began an hour ago.
-	runner := filepath.Join(b.Dir, "p", "runner")
-	f := strings.Fields(waitFile(t, runner))
-	started, _ := strconv.Atoi(f[2])
-	line := fmt.Sprintf("%s %s %d\n", f[0], f[1], started-3600)
-	if err := os.WriteFile(runner, []byte(line), 0o600); err != nil {
+	runner := b.mark(t, "p", "runner.")
+	started, _ := strconv.Atoi(runner[strings.LastIndex(runner, ".")+1:])
+	early := fmt.Sprintf("%s.%d", runner[:strings.LastIndex(runner, ".")], started-3600)
+	if err := os.Rename(runner, early); err != nil {
 		t.Fatal(err)
 	}
 	p.Timeout = 30 * time.Minute
@@ -470,12 +479,12 @@ func TestSuperviseReportsAKilledSupervisor(t *testing.T) {
 	t.Parallel()
 	eachShell(t, func(t *testing.T, b *bench) {
 		// kill everything around, as `kill -9 -1` does in a sandbox
-		p := b.process("p", fmt.Sprintf("kill -KILL $PPID; read -r r _ <%s/p/runner; kill -KILL $r; sleep 1000", b.Dir))
+		p := b.process("p", fmt.Sprintf("r=$(echo %s/p/runner.*); r=${r##*/runner.}; kill -KILL $PPID ${r%%%%.*}; sleep 1000", b.Dir))
 		exit, err := b.Run(t.Context(), p)
 		if err != nil || exit != (Exit{Code: 137}) {
 			t.Fatalf("got %+v, %v", exit, err)
 		}
-		waitGone(t, waitFile(t, filepath.Join(b.Dir, "p", "pid")))
+		waitGone(t, strings.TrimPrefix(filepath.Ext(b.mark(t, "p", "pid.")), "."))
 		again, err := b.Run(t.Context(), p)
 		if err != nil || again != exit {
 			t.Errorf("a later call got %+v, %v", again, err)
@@ -503,7 +512,10 @@ func TestSuperviseKillThatCannotStartIsLost(t *testing.T) {
 	if d := time.Since(start); d > 2*killPatience {
 		t.Errorf("took %s", d)
 	}
-	pid, _ := strconv.Atoi(waitFile(t, filepath.Join(b.Dir, "p", "pid")))
+	pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Ext(b.mark(t, "p", "pid.")), "."))
+	if err != nil {
+		t.Fatal(err)
+	}
 	_ = syscall.Kill(-pid, syscall.SIGKILL)
 }
 
@@ -552,8 +564,8 @@ func TestSuperviseDistrustsAForgedFolder(t *testing.T) {
 	if err := os.MkdirAll(forged, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"state": "end 000\n", "flushed": "", "runner": "1 1 1\n"} {
-		if err := os.WriteFile(filepath.Join(forged, name), []byte(text), 0o644); err != nil {
+	for _, name := range []string{"end.0", "flushed", "runner.1.1.1", "pid.1"} {
+		if err := os.WriteFile(filepath.Join(forged, name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -563,6 +575,34 @@ func TestSuperviseDistrustsAForgedFolder(t *testing.T) {
 	exit, err := b.Run(t.Context(), b.process("verifier", "echo really ran; exit 9"))
 	if err != nil || exit.Code != 9 || b.output(t) != "really ran\n" {
 		t.Errorf("got %+v, %v, output %q", exit, err, b.output(t))
+	}
+}
+
+func TestSuperviseOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "bash")
+	disk := filepath.Join(b.dir, "disk")
+	if err := os.Mkdir(disk, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
+		t.Skipf("a small file system cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(disk, 0) })
+	if err := os.WriteFile(filepath.Join(disk, "big"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	b.Dir, b.out = filepath.Join(disk, "run"), filepath.Join(disk, "out")
+	for range 2 { // the second call finds the end in the state folder
+		exit, err := b.Run(t.Context(), b.process("p", "echo lost; exit 5"))
+		if err != nil || exit != (Exit{Code: 5, Truncated: true}) {
+			t.Errorf("got %+v, %v", exit, err)
+		}
+	}
+	p := b.process("slow", "sleep 1000; true")
+	p.Timeout = 300 * time.Millisecond
+	if exit, err := b.Run(t.Context(), p); err != nil || !exit.TimedOut {
+		t.Errorf("got %+v, %v", exit, err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"syscall"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -35,10 +36,18 @@ func (s *Server) fail(ctx context.Context, what string, err error) error {
 		return huma.Error409Conflict(err.Error())
 	case ctx.Err() != nil:
 		return huma.NewError(statusClientGone, "the client closed the request")
+	case diskFull(err):
+		s.log.ErrorContext(ctx, "disk is full", "what", what, "error", err)
+		return huma.NewError(http.StatusInsufficientStorage, what+": the disk of the server is full; make room in its data directory and try again")
 	}
 	id := requestID(ctx)
 	s.log.ErrorContext(ctx, "request failed", "request", id, "what", what, "error", err)
 	return huma.Error500InternalServerError("internal error; the server's log has it under request " + id)
+}
+
+// diskFull reports whether there was no room to write. SQLite says so in words alone.
+func diskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || strings.Contains(err.Error(), "database or disk is full")
 }
 
 // plainProblems gives every error a detail that stands alone (clients show only that), and takes out the

@@ -11,8 +11,17 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	p, public := newProvider(t), otherMachine(t)
 	sandboxtest.Run(t, sandboxtest.Config{
-		Provider: newProvider(t),
+		Provider: p,
 		Image:    sandbox.Image{Host: true},
+		Other: func(t testing.TB) sandbox.Provider {
+			other, err := New(Config{Dir: p.dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return other
+		},
+		PublicAddr: func(testing.TB) string { return public },
 	})
 }

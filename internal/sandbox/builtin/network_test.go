@@ -71,11 +71,11 @@ func TestNetwork(t *testing.T) {
 		t.Run(string(mode)+" reaches the service", func(t *testing.T) { want(t, s, fetch, "hello") })
 	}
 	t.Run("no-network reaches nothing and knows no names", func(t *testing.T) {
-		for _, target := range []string{"1.1.1.1:443", "93.184.215.14:80"} {
+		for _, target := range []string{"192.0.2.1:443", "203.0.113.14:80"} {
 			want(t, s, connect(target), "refused")
 		}
 		want(t, s, "getent hosts example.com; echo $?", "2")
-		want(t, s, `timeout 5 bash -c 'echo > /dev/udp/1.1.1.1/53; echo' >/dev/null; ping -c 1 -W 1 1.1.1.1 >/dev/null 2>&1 && echo answered`, "")
+		want(t, s, `timeout 5 bash -c 'echo > /dev/udp/192.0.2.1/53; echo' >/dev/null; ping -c 1 -W 1 192.0.2.1 >/dev/null 2>&1 && echo answered`, "")
 	})
 	t.Run("public reaches other machines", func(t *testing.T) {
 		addr := otherMachine(t)

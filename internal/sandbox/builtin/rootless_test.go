@@ -90,7 +90,7 @@ func TestOrdinaryUser(t *testing.T) {
 	want(t, s, "id -u; pwd; cd; pwd; echo x > /logs/verifier/y; echo x > /app/y && cat /app/y", "0\n/app\n/root\nx")
 	want(t, s, "cat /etc/shadow | grep -vc ':\\*:'; ls -A /home", "0")
 	want(t, s, "head -c 100000000 /dev/zero > /tmp/x 2>/dev/null; echo $?", "1")
-	want(t, s, connect("1.1.1.1:80"), "refused")
+	want(t, s, connect("192.0.2.1:80"), "refused")
 	want(t, s, `exec 3<>/dev/tcp/10.77.0.1/18080; printf 'GET / HTTP/1.0\r\n\r\n' >&3; tail -1 <&3`, "hello")
 	want(t, s, "(sleep 0.1 & exec true) & wait; sleep 0.3; ps -eo stat= | grep -c Z; true", "0")
 	exit, err := s.Run(context.Background(), sandbox.Process{

@@ -28,7 +28,7 @@ func (s *suite) noNetwork(t *testing.T) {
 		t.Skip("not claimed")
 	}
 	sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = sandbox.NetworkNone })
-	for _, addr := range []string{"1.1.1.1/53", "10.77.0.1/80", "172.17.0.1/22", "169.254.169.254/80"} {
+	for _, addr := range []string{"192.0.2.1/53", "10.77.0.1/80", "172.17.0.1/22", "169.254.169.254/80"} {
 		if got := exec(t, sb, sandbox.Command{Script: "timeout 3 bash -c 'exec 3<>/dev/tcp/" + addr + "'"}); got.code == 0 {
 			t.Errorf("%s was reached", addr)
 		}
@@ -62,8 +62,8 @@ func (s *suite) switchNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := exec(t, sb, sandbox.Command{Script: "timeout 3 bash -c 'exec 3<>/dev/tcp/1.1.1.1/53'"}); got.code == 0 {
-		t.Error("no-network after the switch, and 1.1.1.1 was reached")
+	if got := exec(t, sb, sandbox.Command{Script: "timeout 3 bash -c 'exec 3<>/dev/tcp/192.0.2.1/53'"}); got.code == 0 {
+		t.Error("no-network after the switch, and 192.0.2.1 was reached")
 	}
 	if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: sandbox.NetworkPublic}); err != nil {
 		t.Error(err)

@@ -5,8 +5,8 @@ reward=0
 trap 'echo "$reward" > /logs/verifier/reward.txt' EXIT
 fail() { echo "$1"; exit; }
 
-expected="1.1.1.1 443 closed
-8.8.8.8 53 closed
+expected="192.0.2.1 443 closed
+198.51.100.8 53 closed
 169.254.169.254 80 closed
 2606:4700:4700::1111 443 closed
 example.com 80 closed"
