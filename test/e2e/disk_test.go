@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"oddish/api"
 )
 
 // smallDisk mounts a file system of its own for the data directory.
@@ -95,6 +97,26 @@ func TestFullDiskUnderAServer(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(h.dir, "tmp", "*")); len(left) > 0 {
 		t.Errorf("half-written files are left: %v", left)
+	}
+	h.noSandboxLeft()
+}
+
+// A disk that becomes full under a trial. Nothing can be written of it, but once there is room it comes to its end.
+func TestFullDiskUnderATrial(t *testing.T) {
+	t.Parallel()
+	needKind(t, kindBuiltin)
+	disk := smallDisk(t, 64)
+	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin)
+	h.ok("run", "-p", slow().folder(t, "slow"), "-a", "oracle", "-E", "cramped", "--background")
+	h.waitStage("cramped", api.StageAgentRunning)
+	empty := fill(t, disk)
+	eventually(t, "the sandbox to end", func() bool { return len(h.sandboxProcesses()) == 0 })
+	h.healthy()
+	empty()
+	var e experiment
+	h.ok("status", "-e", "cramped", "--watch", "--json").decode(t, &e)
+	if len(e.Trials) != 1 || e.Trials[0].Status != api.StatusSuccess || e.Trials[0].Reward == nil || *e.Trials[0].Reward != 1 {
+		t.Errorf("trials: %+v, want one that has passed", e.Trials)
 	}
 	h.noSandboxLeft()
 }

@@ -24,12 +24,12 @@ func TestHostileTasks(t *testing.T) {
 	for name, c := range hostileTasks() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			eachKind(t, func(t *testing.T, kind string) {
-				if c.kind != "" && c.kind != kind {
-					return
-				}
-				c.run(t, name, kind)
-			})
+			run := func(t *testing.T, kind string) { c.run(t, name, kind) }
+			if c.kind != "" {
+				inKind(t, c.kind, run)
+				return
+			}
+			eachKind(t, run)
 		})
 	}
 }

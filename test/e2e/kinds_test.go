@@ -19,13 +19,18 @@ const (
 // eachKind runs a test once for each kind that this machine has.
 func eachKind(t *testing.T, test func(t *testing.T, kind string)) {
 	t.Helper()
-	for _, kind := range []string{kindBuiltin, kindDocker} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			needKind(t, kind)
-			test(t, kind)
-		})
-	}
+	inKind(t, kindBuiltin, test)
+	inKind(t, kindDocker, test)
+}
+
+// inKind runs a test for one kind.
+func inKind(t *testing.T, kind string, test func(t *testing.T, kind string)) {
+	t.Helper()
+	t.Run(kind, func(t *testing.T) {
+		t.Parallel()
+		needKind(t, kind)
+		test(t, kind)
+	})
 }
 
 // needKind skips the test where sandboxes of the kind cannot be had.

@@ -58,6 +58,39 @@ func (h *home) checkAttempts(experiment string) {
 	}
 }
 
+// A sandbox that dies under a trial is no fault of the trial's: it is run again, and what the first attempt left is kept.
+func TestLostSandbox(t *testing.T) {
+	t.Parallel()
+	eachKind(t, func(t *testing.T, kind string) {
+		h := newHome(t, kind)
+		run := h.start("run", "-p", slow().folder(t, "slow"), "-a", "oracle", "-E", "lost", "--json", "--watch")
+		h.waitStage("lost", api.StageAgentRunning)
+		h.killSandboxes()
+		var d document
+		run.wait().exits(t, 0).says(t, "retrying after SandboxLostError").decode(t, &d)
+		for _, trial := range d.Trials {
+			passed().check(t, trial)
+		}
+		if e := h.experiment("lost"); len(e.Trials) != 1 || e.Trials[0].Attempts != 2 {
+			t.Errorf("trials: %+v, want one with 2 attempts", e.Trials)
+		}
+		logs, err := filepath.Glob(filepath.Join(h.dir, "blobs", "jobs", d.ExperimentID, "slow__*", "trial.log"))
+		if err != nil || len(logs) != 2 {
+			t.Errorf("logs of attempts: %v, want 2 (%v)", logs, err)
+		}
+		h.noSandboxLeft()
+	})
+}
+
+// killSandboxes ends every sandbox from outside.
+func (h *home) killSandboxes() {
+	h.t.Helper()
+	for pid := range h.sandboxProcesses() {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	h.removeContainers()
+}
+
 // A server that is told to stop lets its trials end, starts no other, and the next one goes on with those.
 func TestStoppedServerDrains(t *testing.T) {
 	t.Parallel()
