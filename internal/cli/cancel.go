@@ -95,9 +95,9 @@ func (a *App) cancelTarget(ctx context.Context, c connection, f *cancelFlags, id
 			return c.client.CancelExperiment(ctx, e.ID)
 		}, err
 	}
-	if _, err := c.client.Task(ctx, id); client.StatusOf(err) != 404 {
+	if t, err := c.client.Task(ctx, id); client.StatusOf(err) != 404 {
 		return "task " + id, func(ctx context.Context) (api.Cancelled, error) {
-			return c.client.Cancel(ctx, api.Cancel{TaskIDs: []string{id}})
+			return c.client.Cancel(ctx, api.Cancel{TaskIDs: []string{t.ID}})
 		}, err
 	}
 	_, err := c.client.Trial(ctx, id)

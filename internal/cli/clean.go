@@ -72,7 +72,7 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 		return err
 	}
 	what := "task " + taskID
-	do := func() (api.Deleted, error) { return c.client.DeleteTask(ctx, taskID) }
+	var do func() (api.Deleted, error)
 	if f.experiment != "" {
 		e, err := c.client.Experiment(ctx, f.experiment)
 		if client.StatusOf(err) == 404 {
@@ -83,11 +83,15 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 		}
 		what = fmt.Sprintf("experiment %s (%s) with %s", e.Name, e.ID, plural(e.Total, "trial"))
 		do = func() (api.Deleted, error) { return c.client.DeleteExperiment(ctx, e.ID) }
-	} else if _, err := c.client.Task(ctx, taskID); err != nil {
+	} else {
+		t, err := c.client.Task(ctx, taskID)
 		if client.StatusOf(err) == 404 {
 			return notFound("an experiment is named with -e", "no task %q", taskID)
 		}
-		return c.explain(err)
+		if err != nil {
+			return c.explain(err)
+		}
+		do = func() (api.Deleted, error) { return c.client.DeleteTask(ctx, t.ID) }
 	}
 	if ok, err := a.sure(f, "Delete "+what+"?"); !ok {
 		return err

@@ -33,10 +33,11 @@ type uploaded struct {
 func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks []*task.Task) (*submission, error) {
 	var ups []uploaded
 	if p.taskID != "" {
-		if _, err := c.client.Task(ctx, p.taskID); err != nil {
+		t, err := c.client.Task(ctx, p.taskID)
+		if err != nil {
 			return nil, c.explain(err)
 		}
-		ups = []uploaded{{id: p.taskID, existing: true}}
+		ups = []uploaded{{id: t.ID, existing: true}}
 	} else {
 		var err error
 		if ups, err = uploadAll(ctx, c, tasks); err != nil {

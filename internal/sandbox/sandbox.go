@@ -209,7 +209,7 @@ const DefaultOutputLimit = 64 << 20
 // Exit is how a Process ended.
 type Exit struct {
 	Code      int  // exit status, 128+n for a death by signal n; 137 when TimedOut
-	TimedOut  bool // killed at its timeout
+	TimedOut  bool // killed at its timeout; beside an error: it could not be, and the sandbox is lost
 	Truncated bool // Output reached its limit
 }
 

@@ -70,7 +70,7 @@ func (s Supervisor) Run(ctx context.Context, p Process) (Exit, error) {
 	defer r.live.close()
 	exit, err := r.loop(ctx)
 	if err != nil {
-		return Exit{}, fmt.Errorf("run process %s: %w", p.Name, err)
+		return Exit{TimedOut: exit.TimedOut}, fmt.Errorf("run process %s: %w", p.Name, err)
 	}
 	return exit, nil
 }
@@ -94,7 +94,7 @@ func (r *run) loop(ctx context.Context) (Exit, error) {
 		w := r.watch(ctx)
 		end, err := r.await(ctx, w)
 		if err != nil {
-			return Exit{}, err
+			return end.exit, err
 		}
 		switch end.kind {
 		case endNormal:
@@ -170,10 +170,11 @@ func (r *run) await(ctx context.Context, w *watcher) (ending, error) {
 	}
 }
 
-// expire kills the command at its deadline and waits for the watcher to tell so.
+// expire kills the command at its deadline and waits for the watcher to tell so. That the deadline
+// passed is told beside the error, too, if it could not be killed.
 func (r *run) expire(ctx context.Context, w *watcher) (ending, error) {
 	if err := r.kill(ctx, true); err != nil {
-		return ending{}, err
+		return ending{exit: Exit{TimedOut: errors.Is(err, ErrLost)}}, err
 	}
 	timer := time.NewTimer(endPatience)
 	defer timer.Stop()

@@ -505,9 +505,9 @@ func TestSuperviseKillThatCannotStartIsLost(t *testing.T) {
 		return nil
 	}
 	start := time.Now()
-	_, err := b.Run(t.Context(), p)
-	if !errors.Is(err, ErrLost) || !errors.Is(err, full) {
-		t.Errorf("got %v", err)
+	exit, err := b.Run(t.Context(), p)
+	if !errors.Is(err, ErrLost) || !errors.Is(err, full) || exit != (Exit{TimedOut: true}) {
+		t.Errorf("got %+v, %v", exit, err)
 	}
 	if d := time.Since(start); d > 2*killPatience {
 		t.Errorf("took %s", d)

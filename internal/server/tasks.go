@@ -140,7 +140,7 @@ func (s *Server) attachTrials(ctx context.Context, tasks []api.Task, experimentI
 }
 
 func (s *Server) task(ctx context.Context, in *taskInput) (*taskOutput, error) {
-	summary, err := s.db.TaskSummary(ctx, in.ID)
+	summary, err := s.taskByIDOrName(ctx, in.ID)
 	if err != nil {
 		return nil, s.fail(ctx, "Task "+in.ID, err)
 	}
@@ -151,6 +151,22 @@ func (s *Server) task(ctx context.Context, in *taskInput) (*taskOutput, error) {
 		}
 	}
 	return &taskOutput{Body: out[0]}, nil
+}
+
+// taskByIDOrName finds a task by its id, else by its name, which people remember and which is unique too.
+func (s *Server) taskByIDOrName(ctx context.Context, idOrName string) (store.TaskSummary, error) {
+	summary, err := s.db.TaskSummary(ctx, idOrName)
+	if !errors.Is(err, store.ErrNotFound) {
+		return summary, err
+	}
+	named, nameErr := s.db.TaskByName(ctx, idOrName)
+	if errors.Is(nameErr, store.ErrNotFound) {
+		return summary, err
+	}
+	if nameErr != nil {
+		return summary, nameErr
+	}
+	return s.db.TaskSummary(ctx, named.ID)
 }
 
 func (s *Server) deleteTask(ctx context.Context, in *taskIDInput) (*deletedOutput, error) {

@@ -51,6 +51,9 @@ func TestATaskCountsItsTrials(t *testing.T) {
 	if waiting.RewardTotal != nil || waiting.RewardSum != nil || waiting.Progress != "0/3 completed" || len(waiting.Trials) != 3 || waiting.FinishedAt != nil {
 		t.Errorf("before it runs: %+v", waiting)
 	}
+	if byName := do[api.Task](r, "GET", "/tasks/a", nil); byName.ID != sub.ID || len(byName.Trials) != 3 {
+		t.Errorf("by its name: %+v", byName)
+	}
 	jobs := r.claim(3)
 	r.finish(jobs[0], passed())
 	r.finish(jobs[1], api.Finish{Outcome: api.StatusSuccess, Rewards: map[string]float64{"reward": 0.5}})

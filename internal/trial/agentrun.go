@@ -2,12 +2,14 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"io"
 	"path/filepath"
 
 	"oddish/api"
 	"oddish/internal/agent"
 	"oddish/internal/result"
+	"oddish/internal/sandbox"
 )
 
 // agentEnv is what the agent gets.
@@ -29,7 +31,8 @@ func (r *run) agentEnv() agent.Env {
 	}
 }
 
-// runAgent lets the agent work. An error of the agent's own is recorded and does not end the trial.
+// runAgent lets the agent work. An error of the agent's own is recorded and does not end the trial, unless
+// the sandbox was lost with it.
 func (r *run) runAgent(ctx context.Context, env agent.Env) error {
 	r.stage(api.StageAgentRunning)
 	r.trial.AgentResult = &result.AgentResult{}
@@ -44,7 +47,7 @@ func (r *run) runAgent(ctx context.Context, env agent.Env) error {
 	if err == nil {
 		return nil
 	}
-	if e := classify(err); !result.AgentFailed(e.Type) {
+	if e := classify(err); !result.AgentFailed(e.Type) || errors.Is(err, sandbox.ErrLost) {
 		return e
 	}
 	r.record(err)

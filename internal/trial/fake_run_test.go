@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -513,6 +514,69 @@ func TestSandboxThatDoesNotStopDoesNotSpoilTheReward(t *testing.T) {
 			t.Error("trial.log says nothing of it")
 		}
 	})
+}
+
+// packed gives sandboxes that a process fills, so that nothing in them can be killed at its timeout.
+type packed struct {
+	*fake.Provider
+	label string // of the process
+}
+
+func (p packed) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	box, err := p.Provider.Start(ctx, spec)
+	return &packedBox{Sandbox: box, label: p.label}, err
+}
+
+type packedBox struct {
+	sandbox.Sandbox
+	label string
+	full  bool
+}
+
+func (b *packedBox) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
+	if p.Label != b.label {
+		return b.Sandbox.Run(ctx, p)
+	}
+	b.full = true
+	return sandbox.Exit{TimedOut: true}, fmt.Errorf("processes could not be killed: %w", sandbox.ErrLost)
+}
+
+// Exec and Download in a full sandbox answer nothing.
+func (b *packedBox) Exec(ctx context.Context, c sandbox.Command) (int, error) {
+	if b.full {
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return b.Sandbox.Exec(ctx, c)
+}
+
+func (b *packedBox) Download(ctx context.Context, src string, w io.Writer) error {
+	if b.full {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return b.Sandbox.Download(ctx, src, w)
+}
+
+func TestProcessesThatCannotBeKilledAreATimeoutAndEndTheTrial(t *testing.T) {
+	t.Parallel()
+	for label, want := range map[string]string{"agent": result.AgentTimeoutError, "verifier": result.VerifierTimeoutError} {
+		t.Run(label, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := packed{fake.New(), label}
+				begun := time.Now()
+				o := Run(t.Context(), config(t, p, writeTask(t, nil)))
+				wantFinish(t, o.Finish, api.StatusFailed, want, api.ClassResult)
+				if took := time.Since(begun); took > 10*time.Second {
+					t.Errorf("a sandbox that answers nothing was used for %s", took)
+				}
+				if p.Running() != 0 {
+					t.Error("the sandbox was not stopped")
+				}
+			})
+		})
+	}
 }
 
 func TestProviderLimitsAreChecked(t *testing.T) {

@@ -105,7 +105,7 @@ func hopeless(ctx context.Context, err error) bool {
 
 // salvage saves, after the error that ended the trial, what the sandbox still has.
 func (r *run) salvage(ctx context.Context) {
-	if r.box == nil || r.fatal.Type == result.SandboxLostError || errors.Is(context.Cause(ctx), ErrAbandoned) {
+	if r.box == nil || errors.Is(r.fatal, sandbox.ErrLost) || errors.Is(context.Cause(ctx), ErrAbandoned) {
 		return
 	}
 	r.closeLive()

@@ -129,6 +129,8 @@ func (r *run) runTests(ctx context.Context) error {
 	switch {
 	case errors.Is(err, sandbox.ErrOutOfMemory):
 		return result.Errorf(result.OutOfMemoryError, "the tests were killed at the memory limit of the sandbox: %w", err)
+	case err != nil && exit.TimedOut:
+		return result.Errorf(result.VerifierTimeoutError, "the tests did not finish within %s and could not be stopped: %w", p.timeouts.verifier, err)
 	case err != nil:
 		return fmt.Errorf("run the tests: %w", err)
 	case exit.TimedOut:
