@@ -14,8 +14,10 @@ race_packages=(./api/... ./client/... ./internal/queue/... ./internal/store/... 
 	./internal/server/... ./internal/worker/... ./internal/trial/... ./internal/sandbox ./internal/sandbox/fake/...)
 
 scratch=$(mktemp -d)
+chmod 755 "$scratch" # PostgreSQL runs as another user
 cleanup() {
 	if [[ -d $scratch/docker ]]; then scripts/docker-engine.sh stop "$scratch/docker" || true; fi
+	if [[ -d $scratch/postgres ]]; then scripts/postgres.sh stop "$scratch/postgres" || true; fi
 	rm -rf "$scratch"
 }
 trap cleanup EXIT
@@ -58,6 +60,17 @@ docker_engine() {
 	fi
 }
 
+# The packages that speak SQL, once more on PostgreSQL.
+postgres() {
+	say go test on PostgreSQL
+	local url
+	if ! url=$(scripts/postgres.sh start "$scratch/postgres"); then
+		missing "the tests on PostgreSQL: none could be started (the reason is above)"
+		return
+	fi
+	ODDISH_TEST_POSTGRES=$url go test ./internal/store/... ./internal/queue/... ./internal/server/...
+}
+
 unit() {
 	say go test
 	go test ./...
@@ -80,6 +93,7 @@ all)
 	lint
 	docker_engine
 	unit
+	postgres
 	race
 	say "all checks passed"
 	;;

@@ -195,6 +195,22 @@ func TestAMemoryKillIsReportedAsSuch(t *testing.T) {
 	}
 }
 
+func TestAFileIsBoundedByTheStorageLimit(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	sb := start(t, p, sandbox.Spec{Name: "disk", Image: sandbox.Image{Reference: baseImage}, Resources: sandbox.Resources{StorageBytes: 1 << 20}})
+	_, out, _ := sh(t, sb, sandbox.Command{Script: "head -c 1G /dev/zero >/big 2>/dev/null; stat -c %s /big; echo fine >/small; cat /small"})
+	if out != "1048576\nfine\n" {
+		t.Errorf("got %q", out)
+	}
+	exit, err := sb.Run(t.Context(), sandbox.Process{
+		Command: sandbox.Command{Script: "head -c 2M /dev/zero; exit 3"}, Name: "p", Output: "/logs/agent/out.txt",
+	})
+	if err != nil || exit.Code != 3 {
+		t.Errorf("a command with more output than a file may have: %+v, %v", exit, err)
+	}
+}
+
 func TestAnUnknownUserIsNamed(t *testing.T) {
 	t.Parallel()
 	sb := start(t, newProvider(t), sandbox.Spec{})

@@ -133,6 +133,11 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 		},
 		LogConfig: container.LogConfig{Type: "none"},
 	}
+	if n := spec.Resources.StorageBytes; n > 0 {
+		// Engines bound the disk of a container only on few file systems. What they can bound everywhere is one file, and
+		// a file without end is what fills disks.
+		h.Ulimits = []*container.Ulimit{{Name: "fsize", Soft: n, Hard: n}}
+	}
 	if spec.Network.Mode == sandbox.NetworkNone {
 		h.NetworkMode = noNetwork
 	}
