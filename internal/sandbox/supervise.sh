@@ -94,6 +94,17 @@ emit() {
 	off=$size
 }
 
+# emit_rest is the last emit. Nothing, and everything at once, are the usual cases, and cost no
+# process and one: what a fork costs in a sandbox is most of what a short command takes.
+emit_rest() {
+	[ -s "$out" ] || return 0
+	if [ "$off" = 0 ]; then
+		head -c $((ODDISH_RUN_LIMIT + 512)) "$out"
+	else
+		emit
+	fi
+}
+
 # follow emits about once a second until TERM, then a last time.
 # Its sleep must not hold our stdout, which would delay the end of the exec.
 follow() {
@@ -114,11 +125,29 @@ begin_follow() {
 	follower=$!
 }
 
-# end_follow ends the follower; one that TERM hit before its trap has emitted nothing yet.
+# end_follow ends the follower; one that TERM hit before its trap has emitted nothing yet. Without
+# one, hear has emitted so far.
 end_follow() {
-	[ "$follower" ] || return 0
-	kill "$follower" 2>/dev/null
-	wait "$follower" 2>/dev/null || emit
+	[ "$live" ] || return 0
+	if [ "$follower" ]; then
+		kill "$follower" 2>/dev/null
+		wait "$follower" 2>/dev/null || emit
+	else
+		emit_rest
+	fi
+}
+
+# hear reads the runner's next message. In bash, whose read can time out, it emits meanwhile and
+# no follower is needed.
+hear() {
+	if [ -z "$live" ] || [ "$follower" ]; then
+		read -r what value
+		return
+	fi
+	until read -r -t 1 what value; do
+		[ $? -gt 128 ] || return 1 # the end of fd 0, not of the time
+		emit
+	done
 }
 
 # attach waits for a command that another call started.
@@ -143,9 +172,9 @@ attach() {
 # process that was left behind still holds it.
 report() {
 	tries=0
-	until [ -e "$dir/flushed" ] || [ $tries -ge 40 ]; do
+	until [ -e "$dir/flushed" ] || [ $tries -ge 60 ]; do
 		tries=$((tries + 1))
-		nap 0.025
+		nap 0.01
 	done
 	end_follow
 	timedout=0 truncated=0
@@ -161,9 +190,9 @@ lost() {
 
 # watch hears from the runner of this call; the end of fd 0 without an end means that it was killed.
 watch() {
-	begin_follow
+	[ "$BASH_VERSION" ] || begin_follow
 	code= what=
-	while read -r what value; do
+	while hear; do
 		case $what in
 		pid) say pid "$value" ;;
 		end) code=$value; break ;;
@@ -171,6 +200,7 @@ watch() {
 		esac
 	done
 	if [ "$what" = taken ]; then
+		[ "$follower" ] || begin_follow
 		attach || { lost; return; }
 	elif [ -z "$code" ]; then
 		ended || { lost; return; }
