@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -59,21 +55,26 @@ func homeAt(t *testing.T, dir, kind string, vars ...string) *home {
 	return h
 }
 
+// Ports are taken in turn from a range of which the kernel gives none to connections, where one that is free now
+// might be gone when the server starts. The start depends on the process, so that two runs of these tests seldom meet.
+const (
+	firstPort = 20_000
+	portCount = 10_000
+)
+
+var nextPort atomic.Int64
+
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range portCount {
+		port := firstPort + (os.Getpid()*97+int(nextPort.Add(1)))%portCount
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// outcome is what a user sees of a command that has ended.
-type outcome struct {
-	args           []string
-	stdout, stderr string
-	code           int
+	t.Fatal("no port is free")
+	return 0
 }
 
 // command prepares the program with arguments, in the environment of this home.
@@ -95,95 +96,6 @@ func (h *home) run(args ...string) outcome {
 func (h *home) ok(args ...string) outcome {
 	h.t.Helper()
 	return h.run(args...).exits(h.t, 0)
-}
-
-func (o outcome) exits(t *testing.T, code int) outcome {
-	t.Helper()
-	if o.code != code {
-		t.Fatalf("oddish %s: exit status %d, want %d\nstdout: %s\nstderr: %s", strings.Join(o.args, " "), o.code, code, o.stdout, o.stderr)
-	}
-	return o
-}
-
-// says wants texts in standard error.
-func (o outcome) says(t *testing.T, texts ...string) outcome {
-	t.Helper()
-	for _, text := range texts {
-		if !strings.Contains(o.stderr, text) {
-			t.Errorf("oddish %s: %q is not in standard error:\n%s", strings.Join(o.args, " "), text, o.stderr)
-		}
-	}
-	return o
-}
-
-// decode reads the one JSON document of standard output.
-func (o outcome) decode(t *testing.T, v any) {
-	t.Helper()
-	dec := json.NewDecoder(strings.NewReader(o.stdout))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		t.Fatalf("oddish %s: the document is not what it should be: %v\n%s", strings.Join(o.args, " "), err, o.stdout)
-	}
-	if dec.More() {
-		t.Fatalf("oddish %s: there is more than one document on standard output:\n%s", strings.Join(o.args, " "), o.stdout)
-	}
-}
-
-// process is a command that runs beside the test.
-type process struct {
-	t              *testing.T
-	cmd            *exec.Cmd
-	stdout, stderr bytes.Buffer
-	ended          chan struct{}
-	err            error
-}
-
-// start starts the program. It is killed when the test ends.
-func (h *home) start(args ...string) *process {
-	h.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	h.t.Cleanup(cancel)
-	p := &process{t: h.t, cmd: h.command(ctx, args...), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	// A server that it leaves in the background writes to a file, so nothing holds the pipes.
-	p.cmd.WaitDelay = 5 * time.Second
-	if err := p.cmd.Start(); err != nil {
-		h.t.Fatal(err)
-	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
-	return p
-}
-
-// wait waits for the end of the command.
-func (p *process) wait() outcome {
-	p.t.Helper()
-	args := p.cmd.Args[1:]
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		_ = p.cmd.Process.Signal(syscall.SIGKILL)
-		<-p.ended
-		p.t.Fatalf("oddish %s did not end within %s\nstdout: %s\nstderr: %s", strings.Join(args, " "), patience, p.stdout.String(), p.stderr.String())
-	}
-	o := outcome{args: args, stdout: p.stdout.String(), stderr: p.stderr.String()}
-	var exit *exec.ExitError
-	switch {
-	case errors.As(p.err, &exit):
-		o.code = exit.ExitCode()
-	case p.err != nil:
-		p.t.Fatalf("oddish %s: %v\nstderr: %s", strings.Join(args, " "), p.err, o.stderr)
-	}
-	return o
-}
-
-func (p *process) signal(s syscall.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Fatal(err)
-	}
 }
 
 // eventually asks until the answer is yes.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -14,10 +15,14 @@ import (
 type hostile struct {
 	recipe
 	kind   string     // where it is worth a test; empty: everywhere
+	heavy  bool       // keeps the machine so busy that two at once would prove less
 	want   []verdicts // any one of them
 	within time.Duration
 	look   func(t *testing.T, kind, dir string)
 }
+
+// oneHeavy is held while a heavy task runs.
+var oneHeavy sync.Mutex
 
 func TestHostileTasks(t *testing.T) {
 	t.Parallel()
@@ -41,6 +46,10 @@ func (c hostile) run(t *testing.T, name, kind string) {
 	passed().check(t, before)
 	server := h.healthy().Server.PID
 
+	if c.heavy {
+		oneHeavy.Lock()
+		defer oneHeavy.Unlock()
+	}
 	peak := h.watchSize()
 	d, trial := h.runOne(c.folder(t, name), "oracle", "--max-attempts", "1")
 	t.Logf("%s %s after %v s", trial.Status, trial.errorType(), deref(trial.Seconds))
@@ -166,11 +175,13 @@ while :; do sleep 1000; done
 			},
 		},
 		"tests-fork-without-end": {
+			heavy:  true,
 			recipe: recipe{test: bomb, verifierTimeout: 3, environment: "cpus = 1\n"},
 			want:   []verdicts{everywhere(failed("VerifierTimeoutError"))},
 			within: 60 * time.Second,
 		},
 		"agent-takes-every-process": {
+			heavy:  true,
 			recipe: recipe{solve: crowd, agentTimeout: 8, environment: "cpus = 1\n"},
 			// The second where not even a kill can be started any more.
 			want:   []verdicts{everywhere(passedDespite("AgentTimeoutError")), everywhere(failed("AgentTimeoutError"))},
@@ -199,6 +210,8 @@ func (h *home) watchSize() (peak func() int64) {
 			select {
 			case <-stop:
 				most <- largest
+				return
+			case <-h.t.Context().Done():
 				return
 			case <-time.After(200 * time.Millisecond):
 			}

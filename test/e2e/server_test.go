@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"oddish/api"
 )
@@ -30,10 +31,10 @@ func TestKilledServer(t *testing.T) {
 		if err := syscall.Kill(h.healthy().Server.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		run.waitSays("connection lost, trying again")
 		server := h.start("api")
-		o := run.wait().exits(t, 0).says(t, "connection lost, trying again")
 		var d document
-		o.decode(t, &d)
+		run.wait().exits(t, 0).says(t, "connected again").decode(t, &d)
 		if len(d.Trials) != 6 {
 			t.Errorf("%d trials, want 6", len(d.Trials))
 		}
@@ -95,15 +96,17 @@ func (h *home) killSandboxes() {
 func TestStoppedServerDrains(t *testing.T) {
 	t.Parallel()
 	needKind(t, kindBuiltin)
-	h := newHome(t, kindBuiltin, "ODDISH_DRAIN_TIMEOUT=1m")
+	const drainTimeout = time.Minute
+	h := newHome(t, kindBuiltin, "ODDISH_DRAIN_TIMEOUT="+drainTimeout.String())
 	server := h.start("api")
 	h.waitServer()
 	h.ok("run", "-p", slow().folder(t, "slow"), "-a", "oracle", "-E", "drained", "--n-trials", nTrials, "--background")
 	h.waitStage("drained", api.StageAgentRunning)
+	told := time.Now()
 	server.signal(syscall.SIGTERM)
 	o := server.wait().exits(t, 0)
-	if !strings.Contains(o.stderr, "draining") {
-		t.Errorf("the log does not tell of the drain:\n%s", o.stderr)
+	if took := time.Since(told); took > drainTimeout/2 || !strings.Contains(o.stderr, "draining") || strings.Contains(o.stderr, "handing running trials back") {
+		t.Errorf("the drain of trials of a few seconds took %s; the log:\n%s", took, o.stderr)
 	}
 	h.noProcessLeft()
 

@@ -33,8 +33,10 @@ const (
 // output open; Exec returns all the same.
 func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	code, err := b.exec(ctx, cmd)
-	if err == nil && code == killed {
-		err = b.stillUp(ctx)
+	if err == nil && code == killed || errors.Is(err, errUnbegun) {
+		if why := b.stillUp(ctx); why != nil {
+			err = why
+		}
 	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -47,6 +49,9 @@ func (b *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 
 // killed is the exit status of a process that was killed.
 const killed = 137
+
+// errUnbegun: nothing is known of a command but that it has ended.
+var errUnbegun = errors.New("the command was killed before it began")
 
 // stillUp tells whether a killed command died with its container. The engine learns of
 // the two deaths one after the other, so a running container is asked about again.
@@ -116,7 +121,7 @@ func notStarted(cmd sandbox.Command, said string) error {
 	case strings.Contains(said, "chdir to cwd"):
 		return fmt.Errorf("working directory %s does not exist in the container", cmd.Dir)
 	case said == "":
-		return errors.New("the command was killed before it began")
+		return errUnbegun
 	}
 	return unknownUser(cmd.User, errors.New(said))
 }
