@@ -43,6 +43,7 @@ type jobFolders struct {
 	due     map[string]*time.Timer   // by experiment
 	lasting map[string]time.Duration // how long the last write took, where it was long
 	closed  bool
+	running sync.WaitGroup // runs; added to with mu held and not closed
 
 	writing sync.Mutex // held while a folder is written; taken without mu
 }
@@ -88,7 +89,9 @@ func (f *jobFolders) run(experimentID string) {
 		return
 	}
 	delete(f.due, experimentID)
+	f.running.Add(1)
 	f.mu.Unlock()
+	defer f.running.Done()
 	start := time.Now()
 	if err := f.write(experimentID); err != nil {
 		f.log.Warn("job folder not written", "experiment", experimentID, "error", err)
@@ -102,7 +105,7 @@ func (f *jobFolders) run(experimentID string) {
 	}
 }
 
-// close writes what is due and refuses what comes later.
+// close writes what is due, refuses what comes later, and returns when no write is under way.
 func (f *jobFolders) close() error {
 	f.mu.Lock()
 	f.closed = true
@@ -113,6 +116,7 @@ func (f *jobFolders) close() error {
 	}
 	clear(f.due)
 	f.mu.Unlock()
+	f.running.Wait()
 	var errs []error
 	for _, id := range ids {
 		errs = append(errs, f.write(id))

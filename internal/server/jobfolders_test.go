@@ -109,3 +109,21 @@ func TestManyChangesCostFewWrites(t *testing.T) {
 		}
 	})
 }
+
+func TestCloseWaitsForAWriteUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var done atomic.Bool
+		f := newJobFolders(nil, blob.Store(nil), slog.New(slog.DiscardHandler))
+		f.write = func(string) error {
+			time.Sleep(5 * time.Second)
+			done.Store(true)
+			return nil
+		}
+		f.touch("e")
+		time.Sleep(f.delay + time.Second) // it is being written
+		if err := f.close(); err != nil || !done.Load() {
+			t.Errorf("closed in the middle of a write (%v)", err)
+		}
+	})
+}
