@@ -42,7 +42,7 @@ type Config struct {
 	PlainDatabaseURL string `env:"DATABASE_URL"`
 	// Trials that may run at once for each queue key (normally a model) without a limit of its own.
 	DefaultModelConcurrency int `env:"ODDISH_DEFAULT_MODEL_CONCURRENCY" envDefault:"8"`
-	// Limits of single queue keys as JSON, such as `{"openai/gpt-5.2": 4}`; 0 stops a key. The agents `nop` and `oracle` have the key `local` (default: twice the processors, at least 4).
+	// Limits of single queue keys as JSON, such as `{"openai/gpt-5.2": 4}`; 0 stops a key. `"openai/*"` bounds all keys of a provider together, on top of their own limits. The agents `nop` and `oracle` have the key `local` (default: twice the processors, at least 4).
 	ModelConcurrencyOverrides Limits `env:"ODDISH_MODEL_CONCURRENCY_OVERRIDES"`
 	// Sandbox of trials that ask for none: `builtin`, `docker` or `fake`. Default: `docker` where an engine answers, else `builtin`.
 	DefaultEnvironment string `env:"ODDISH_DEFAULT_ENVIRONMENT"`

@@ -37,7 +37,7 @@ func BenchmarkClaimFinish(b *testing.B) {
 // BenchmarkClaimNothing is what a worker costs that is woken for nothing.
 func BenchmarkClaimNothing(b *testing.B) {
 	q, _ := benchQueue(b, 10_000, 100_000)
-	if err := q.SetLimit(b.Context(), "openai/gpt-5", 0); err != nil {
+	if err := q.SetLimit(b.Context(), "openai/gpt-5", 0, Reason{}); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {

@@ -64,7 +64,7 @@ func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 // need not stand in line for a write transaction.
 func (q *Queue) claimAgain(ctx context.Context, c api.Claim) ([]Claimed, error) {
 	var args store.Args
-	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes) + ")" +
+	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes) + " AND " + patternRuns + ")" +
 		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND available_at <= " + args.Add(q.now().UnixMilli()) + ")"
 	var found bool
 	if err := q.db.Read().QueryRowContext(ctx, query, args.Values...).Scan(&found); err != nil {

@@ -78,7 +78,7 @@ func TestLimitsChangeAtRunTime(t *testing.T) {
 	f.add("e", "gpt-5", 10)
 	set := func(n int) {
 		t.Helper()
-		if err := f.SetLimit(t.Context(), "gpt-5", n); err != nil {
+		if err := f.SetLimit(t.Context(), "gpt-5", n, Reason{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -95,7 +95,7 @@ func TestLimitsChangeAtRunTime(t *testing.T) {
 	f.claimNone()
 	set(-1)
 	keys, err := f.Keys(t.Context())
-	if err != nil || len(keys) != 1 || keys[0].Limit != 1 || keys[0].Running != 4 || keys[0].Queued != 6 {
+	if err != nil || len(keys) != 1 || *keys[0].Limit != 1 || keys[0].Running != 4 || keys[0].Queued != 6 {
 		t.Errorf("keys are %+v, %v", keys, err)
 	}
 }

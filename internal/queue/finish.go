@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 
 	"oddish/api"
 	"oddish/internal/store"
@@ -22,6 +23,8 @@ func (q *Queue) Finish(ctx context.Context, jobID, lease string, f api.Finish) (
 	if err != nil {
 		return api.FinishAck{}, fmt.Errorf("finish job %s: %w", jobID, err)
 	}
+	// What a program printed may be anything; PostgreSQL takes no NUL and only UTF-8.
+	f.ErrorType, f.ErrorMessage = printable(f.ErrorType), printable(f.ErrorMessage)
 	sum := sha256.Sum256([]byte(text))
 	digest := hex.EncodeToString(sum[:])
 	var ack api.FinishAck
@@ -64,4 +67,8 @@ func (l *ledger) repeated(ctx context.Context, jobID, lease, digest string) (api
 	}
 	ack.RetryAt = fromMillis(retryAt)
 	return ack, nil
+}
+
+func printable(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

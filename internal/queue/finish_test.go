@@ -282,3 +282,15 @@ func TestAClaimWhoseWorkerWentAwayIsGivenBack(t *testing.T) {
 		t.Errorf("attempt is %d, want 2", c.Attempt)
 	}
 }
+
+func TestAnErrorMessageMayHoldAnyBytes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{})
+	id := f.add("e", "gpt-5", 1)[0]
+	report := failure(api.ClassPermanent)
+	report.ErrorMessage = "exit status 1: \x00\xff end"
+	f.finish(f.claimOne(), report)
+	if got := f.trial(id).ErrorMessage; got != "exit status 1: \uFFFD\uFFFD end" {
+		t.Errorf("stored as %q", got)
+	}
+}

@@ -163,7 +163,7 @@ func TestDeleteExperiment(t *testing.T) {
 	f.add("keep", "gpt-5", 1)
 	gone := f.submit(f.sweep("gone", "codex", "gpt-5", 2)).Experiment
 	f.claimOne() // of keep
-	if err := f.SetLimit(t.Context(), "gpt-5", 2); err != nil {
+	if err := f.SetLimit(t.Context(), "gpt-5", 2, Reason{}); err != nil {
 		t.Fatal(err)
 	}
 	c := f.claimOne()

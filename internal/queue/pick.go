@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"oddish/api"
@@ -15,6 +16,7 @@ type keyState struct {
 	key      string
 	override *int
 	servedAt int64
+	group    *group // nil: it falls under no pattern
 
 	free       int
 	candidates []candidate // in order
@@ -32,10 +34,14 @@ func compareCandidates(a, b candidate) int {
 	return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(a.rank, b.rank), cmp.Compare(a.id, b.id))
 }
 
-// pick chooses the jobs to claim. The rows of their queue keys are locked first and running jobs counted in a later statement,
-// which sees what the holders of the lock before have committed: that makes limits exact on PostgreSQL.
+// pick chooses the jobs to claim. The rows of their queue keys and of the patterns above them are locked first and running jobs
+// counted in later statements, which see what the holders of the locks before have committed: that makes limits exact on PostgreSQL.
 func (q *Queue) pick(ctx context.Context, l *ledger, c api.Claim) ([]candidate, error) {
-	keys, err := l.lockReadyKeys(ctx, c.Sandboxes)
+	groups, err := l.lockGroups(ctx, c.Sandboxes)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.lockReadyKeys(ctx, c.Sandboxes, groups)
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
@@ -43,9 +49,12 @@ func (q *Queue) pick(ctx context.Context, l *ledger, c api.Claim) ([]candidate, 
 	if err != nil {
 		return nil, err
 	}
+	if err := q.measure(ctx, l.tx, groups); err != nil {
+		return nil, err
+	}
 	for i := range keys {
 		k := &keys[i]
-		k.free = min(q.limits.of(k.key, k.override)-running[k.key], c.Slots)
+		k.free = min(k.group.left(), q.limits.of(k.key, k.override)-running[k.key], c.Slots)
 		if k.free <= 0 {
 			continue
 		}
@@ -67,7 +76,7 @@ func deal(keys []keyState, slots int) []candidate {
 	for len(picked) < slots {
 		var next *keyState
 		for i := range keys {
-			if k := &keys[i]; k.taken < len(k.candidates) && (next == nil || compareTurns(k, next) < 0) {
+			if k := &keys[i]; k.taken < len(k.candidates) && k.group.left() > 0 && (next == nil || compareTurns(k, next) < 0) {
 				next = k
 			}
 		}
@@ -76,6 +85,7 @@ func deal(keys []keyState, slots int) []candidate {
 		}
 		picked = append(picked, next.candidates[next.taken])
 		next.taken++
+		next.group.take()
 	}
 	return picked
 }
@@ -89,16 +99,18 @@ func compareTurns(a, b *keyState) int {
 	)
 }
 
-// readyFor is the condition that key k has a job which may be claimed and needs one of the sandbox kinds.
+// readyFor is the condition that key k is not paused and has a job which may be claimed and needs one of the sandbox kinds.
 func readyFor(args *store.Args, kinds []string) string {
-	return "EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(kinds) + ")"
+	return "k.paused = 0 AND EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(kinds) + ")"
 }
 
-// lockReadyKeys locks the queue keys that have something for the sandbox kinds, always in the same order.
-func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string) ([]keyState, error) {
+// lockReadyKeys locks the queue keys that have something for the sandbox kinds, always in the same order. Keys under a
+// pattern that is not among the locked groups are left out: it is paused, or they came up after those were locked.
+func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string, groups map[string]*group) ([]keyState, error) {
 	var args store.Args
-	query := "SELECT k.queue_key, k.max_running, k.served_at FROM queue_keys k WHERE " + readyFor(&args, kinds) +
-		" ORDER BY k.queue_key" + l.db.ForUpdate()
+	query := "SELECT k.queue_key, k.pattern, k.max_running, k.served_at FROM queue_keys k WHERE " + readyFor(&args, kinds) +
+		" AND k.pattern IN " + args.List(append(slices.Sorted(maps.Keys(groups)), "")) +
+		" ORDER BY k.queue_key" + l.db.ByteOrder() + l.db.ForUpdate()
 	rows, err := l.tx.QueryContext(ctx, query, args.Values...)
 	if err != nil {
 		return nil, fmt.Errorf("lock queue keys: %w", err)
@@ -107,9 +119,11 @@ func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string) ([]keyState,
 	var keys []keyState
 	for rows.Next() {
 		var k keyState
-		if err := rows.Scan(&k.key, &k.override, &k.servedAt); err != nil {
+		var pattern string
+		if err := rows.Scan(&k.key, &pattern, &k.override, &k.servedAt); err != nil {
 			return nil, fmt.Errorf("lock queue keys: %w", err)
 		}
+		k.group = groups[pattern]
 		keys = append(keys, k)
 	}
 	if err := rows.Err(); err != nil {

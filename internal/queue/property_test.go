@@ -20,8 +20,9 @@ type history struct {
 	live   []Claimed // as their workers believe
 	dead   []Claimed // leases that were settled or lost
 	ended  map[string]string
-	limits map[string]int
-	before map[string]int // running trials by key at the last check
+	limits map[string]int // by key or pattern; one that is not there is not limited
+	paused map[string]bool
+	before map[string]int // running trials by key or pattern at the last check
 }
 
 func TestRandomHistoriesKeepTheInvariants(t *testing.T) {
@@ -34,8 +35,9 @@ func TestRandomHistoriesKeepTheInvariants(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			h := &history{
-				fixture: newFixture(t, Options{DefaultLimit: 3, LocalLimit: 4}), t: t, rng: rand.New(rand.NewPCG(seed, 0)),
-				ended: map[string]string{}, limits: map[string]int{"openai/gpt-5": 3, "anthropic/claude-x": 3, "local": 4}, before: map[string]int{},
+				fixture: newFixture(t, Options{DefaultLimit: 3, LocalLimit: 4, Limits: map[string]int{"anthropic/*": 2}}), t: t, rng: rand.New(rand.NewPCG(seed, 0)),
+				ended: map[string]string{}, paused: map[string]bool{}, before: map[string]int{},
+				limits: map[string]int{"openai/gpt-5": 3, "openai/gpt-6": 3, "anthropic/claude-x": 3, "local": 4, "anthropic/*": 2},
 			}
 			for step := range steps {
 				op := h.step()
@@ -63,7 +65,8 @@ func (h *history) step() string {
 		{3, "progress", h.doProgress},
 		{2, "cancel", h.doCancel},
 		{1, "retry", h.doRetry},
-		{1, "limit", h.doLimit},
+		{2, "limit", h.doLimit},
+		{2, "pause or resume", h.doPause},
 		{4, "time", h.doTime},
 		{3, "reap", h.reap},
 	}
@@ -90,7 +93,7 @@ func pickOne[T any](h *history, list []T) (T, bool) {
 }
 
 func (h *history) doSubmit() {
-	agent, model := "codex", []string{"gpt-5", "claude-x"}[h.rng.IntN(2)]
+	agent, model := "codex", []string{"gpt-5", "gpt-6", "claude-x"}[h.rng.IntN(3)]
 	if h.rng.IntN(4) == 0 {
 		agent = "oracle"
 	}
@@ -193,9 +196,25 @@ func (h *history) doRetry() {
 }
 
 func (h *history) doLimit() {
-	n := h.rng.IntN(5)
-	h.limits["openai/gpt-5"] = n
-	if err := h.SetLimit(h.t.Context(), "gpt-5", n); err != nil {
+	key := []string{"openai/gpt-5", "openai/*"}[h.rng.IntN(2)]
+	n := h.rng.IntN(6) - 1
+	if h.limits[key] = n; n < 0 && key == "openai/*" {
+		delete(h.limits, key)
+	} else if n < 0 {
+		h.limits[key] = 3
+	}
+	if err := h.SetLimit(h.t.Context(), key, n, Reason{}); err != nil {
+		h.t.Error(err)
+	}
+}
+
+func (h *history) doPause() {
+	key := []string{"openai/gpt-5", "openai/*", "local"}[h.rng.IntN(3)]
+	act := h.Pause
+	if h.paused[key] = !h.paused[key]; !h.paused[key] {
+		act = h.Resume
+	}
+	if err := act(h.t.Context(), key, Reason{}); err != nil {
 		h.t.Error(err)
 	}
 }
@@ -262,21 +281,36 @@ func (h *history) none(what, query string) {
 	}
 }
 
-// checkLimits allows more running trials than the limit only where it was lowered under them.
+// checkLimits allows more running trials than the limit only where it was lowered under them, and none to be started under
+// a key that is paused.
 func (h *history) checkLimits() {
 	h.t.Helper()
-	keys, err := h.Keys(h.t.Context())
+	keys, err := h.keyStates(h.t.Context())
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	sums := map[string]int{}
 	for _, k := range keys {
-		if k.Limit != h.limits[k.Key] {
-			h.t.Errorf("limit of %s is %d, want %d", k.Key, k.Limit, h.limits[k.Key])
+		limit, limited := h.limits[k.Key]
+		if limited != (k.Limit != nil) || limited && *k.Limit != limit {
+			h.t.Errorf("limit of %s is %v, want %d (%t)", k.Key, k.Limit, limit, limited)
 		}
-		if k.Running > k.Limit && k.Running > h.before[k.Key] {
-			h.t.Errorf("%d trials of %s run at limit %d", k.Running, k.Key, k.Limit)
+		grown := k.Running > h.before[k.Key]
+		if limited && grown && k.Running > limit {
+			h.t.Errorf("%d trials of %s run at limit %d", k.Running, k.Key, limit)
+		}
+		if grown && (h.paused[k.Key] || h.paused[patternOf(k.Key)]) {
+			h.t.Errorf("trials of %s were started while it is paused", k.Key)
 		}
 		h.before[k.Key] = k.Running
+		if !k.Pattern() {
+			sums[patternOf(k.Key)] += k.Running
+		}
+	}
+	for _, k := range keys {
+		if k.Pattern() && k.Running != sums[k.Key] {
+			h.t.Errorf("%d trials of %s run, but %d of its keys", k.Running, k.Key, sums[k.Key])
+		}
 	}
 }
 
@@ -296,9 +330,12 @@ func (h *history) checkEnds() {
 
 // drain runs what is left without faults: everything must come to an end.
 func (h *history) drain() {
-	h.limits["openai/gpt-5"] = 3
-	if err := h.SetLimit(h.t.Context(), "gpt-5", -1); err != nil {
-		h.t.Fatal(err)
+	for _, key := range []string{"openai/gpt-5", "openai/*", "local"} {
+		h.limits["openai/gpt-5"], h.paused[key] = 3, false
+		delete(h.limits, "openai/*")
+		if err := errors.Join(h.SetLimit(h.t.Context(), key, -1, Reason{}), h.Resume(h.t.Context(), key, Reason{})); err != nil {
+			h.t.Fatal(err)
+		}
 	}
 	for range 20 * len(h.trials) {
 		h.clock.advance(time.Hour)

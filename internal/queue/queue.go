@@ -28,7 +28,7 @@ type Options struct {
 	Log          *slog.Logger   // nil discards
 	Sealer       *store.Sealer  // needed by submissions with secret environment values
 	DefaultLimit int            // running trials of a queue key without a limit of its own; 0: 8
-	Limits       map[string]int // by queue key, in any spelling of it; 0 stops the key
+	Limits       map[string]int // by queue key or pattern (see KeyName), in any spelling of it; 0 stops it
 	LocalLimit   int            // of the key "local"; 0: twice the cores, at least 4
 	MaxAttempts  int            // of submissions that do not say; 0: 3
 	Lease        time.Duration  // how long a run may go without a heartbeat; 0: 60 s
@@ -99,9 +99,6 @@ func newLimits(o Options) limits {
 	return l
 }
 
-// canonicalKey is the queue key that trials have whose model is spelled like key.
-func canonicalKey(key string) string { return model.QueueKey("", key) }
-
 // of gives the limit of a key; override is the one set at run time, if any.
 func (l limits) of(key string, override *int) int {
 	if override != nil {
@@ -111,4 +108,13 @@ func (l limits) of(key string, override *int) int {
 		return n
 	}
 	return l.standard
+}
+
+// find is of for a key or a pattern; nil: a pattern without a limit.
+func (l limits) find(name string, override *int) *int {
+	if _, configured := l.byKey[name]; override == nil && !configured && isPattern(name) {
+		return nil
+	}
+	n := l.of(name, override)
+	return &n
 }

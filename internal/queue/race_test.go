@@ -31,7 +31,10 @@ func TestLimitsAreExactUnderManyClaimers(t *testing.T) {
 	if raceDetector {
 		trialsPerKey = 20
 	}
-	limits := map[string]int{"openai/a": 1, "openai/b": 3, "openai/c": 8}
+	limits := map[string]int{
+		"openai/a": 1, "openai/b": 3, "openai/c": 8,
+		"anthropic/d": 5, "anthropic/e": 6, "anthropic/*": 7, // less than its keys have together
+	}
 	url := storetest.URL(t)
 	db := storetest.OpenURL(t, url)
 	f := newFixtureOn(t, db, Options{Limits: limits, Now: time.Now})
@@ -40,16 +43,19 @@ func TestLimitsAreExactUnderManyClaimers(t *testing.T) {
 	meters := map[string]*meter{}
 	for key, limit := range limits {
 		meters[key] = &meter{limit: int64(limit)}
+		if isPattern(key) {
+			continue
+		}
 		f.add("e1", key, trialsPerKey/2)
 		f.add("e2", key, trialsPerKey/2)
 	}
 	c := &contest{t: t, queues: []*Queue{f.Queue, second}, meters: meters}
-	c.left.Store(int64(trialsPerKey * len(limits)))
-	// First nobody finishes anything: together they must come to the limit of each key, and no further.
+	c.left.Store(int64(trialsPerKey * (len(limits) - 1)))
+	// First nobody finishes anything: together they must come to the limit of each key or of its pattern, and no further.
 	held := make([][]Claimed, claimers)
 	c.all(claimers, func(i int) { held[i] = c.claim(i, 10) })
 	for key, m := range meters {
-		if n := m.running.Load(); n != m.limit {
+		if n := m.running.Load(); n != m.limit && (isPattern(key) || limits[patternOf(key)] == 0) {
 			t.Errorf("%d trials of %s run, want the limit %d", n, key, m.limit)
 		}
 	}
@@ -88,7 +94,9 @@ func (c *contest) claim(i, slots int) []Claimed {
 		c.t.Errorf("claim: %v", err)
 	}
 	for _, claim := range claimed {
-		c.meters[claim.Trial.QueueKey].enter(c.t, claim.Trial.QueueKey)
+		for key, m := range c.metersOf(claim) {
+			m.enter(c.t, key)
+		}
 		if _, twice := c.runs.LoadOrStore(claim.Trial.ID, claim.Lease); twice {
 			c.t.Errorf("trial %s was handed out twice", claim.Trial.ID)
 		}
@@ -96,9 +104,21 @@ func (c *contest) claim(i, slots int) []Claimed {
 	return claimed
 }
 
+// metersOf gives those of the trial's key and of the pattern above it, by name.
+func (c *contest) metersOf(claim Claimed) map[string]*meter {
+	key := claim.Trial.QueueKey
+	meters := map[string]*meter{key: c.meters[key]}
+	if pattern := patternOf(key); c.meters[pattern] != nil {
+		meters[pattern] = c.meters[pattern]
+	}
+	return meters
+}
+
 func (c *contest) finish(i int, claimed []Claimed) {
 	for _, claim := range claimed {
-		c.meters[claim.Trial.QueueKey].running.Add(-1)
+		for _, m := range c.metersOf(claim) {
+			m.running.Add(-1)
+		}
 		if _, err := c.queues[i%2].Finish(c.t.Context(), claim.Trial.ID, claim.Lease, success(1)); err != nil {
 			c.t.Errorf("finish: %v", err)
 		}
@@ -106,7 +126,7 @@ func (c *contest) finish(i int, claimed []Claimed) {
 	}
 }
 
-// Claims, reports, heartbeats, cancels, retries and the reaper all at once: nothing deadlocks, and everything ends.
+// Claims, reports, heartbeats, cancels, changes of limits, retries and the reaper all at once: nothing deadlocks, and everything ends.
 func TestEverythingAtOnceEnds(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{DefaultLimit: 4, Lease: time.Second, Now: time.Now})
@@ -120,6 +140,7 @@ func TestEverythingAtOnceEnds(t *testing.T) {
 			id := trials[i%len(trials)]
 			_, _ = f.Cancel(ctx, CancelFilter{TrialIDs: []string{id}})
 			_, _ = f.Keys(ctx)
+			f.disturb(ctx, i)
 			time.Sleep(5 * time.Millisecond)
 		}
 	})
@@ -135,6 +156,20 @@ func TestEverythingAtOnceEnds(t *testing.T) {
 		}
 	}
 	checkTallies(t, f.db)
+}
+
+// disturb changes limits and pauses, but leaves no key stopped for long.
+func (f *fixture) disturb(ctx context.Context, i int) {
+	key := []string{"openai/gpt-5", "openai/*", "anthropic/*", "anthropic/claude-x"}[i%4]
+	for _, change := range []func() error{
+		func() error { return f.Pause(ctx, key, Reason{}) },
+		func() error { return f.SetLimit(ctx, key, 1+i%4, Reason{}) },
+		func() error { return f.Resume(ctx, key, Reason{}) },
+	} {
+		if err := change(); err != nil && ctx.Err() == nil {
+			f.t.Errorf("change %s: %v", key, err)
+		}
+	}
 }
 
 // work claims until all trials have ended; some runs it forgets.

@@ -21,6 +21,13 @@ func (l *ledger) rank(ctx context.Context, experimentID string, plans []plan) er
 	for _, p := range plans {
 		next[lane{p.key, p.priority}] = 0
 	}
+	keys := make([]string, 0, len(next))
+	for at := range next {
+		keys = append(keys, at.key)
+	}
+	if err := l.ensureKeys(ctx, keys...); err != nil {
+		return err
+	}
 	// In one order, so that two submissions cannot deadlock.
 	for _, at := range slices.SortedFunc(maps.Keys(next), compareLanes) {
 		last, err := l.lastRank(ctx, experimentID, at)
@@ -41,11 +48,8 @@ func compareLanes(a, b lane) int {
 	return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.priority, b.priority))
 }
 
-// lastRank locks the lane's queue key, which it creates if new, and returns the rank after which the experiment goes on.
+// lastRank locks the lane's queue key and returns the rank after which the experiment goes on.
 func (l *ledger) lastRank(ctx context.Context, experimentID string, at lane) (int64, error) {
-	if _, err := l.tx.ExecContext(ctx, "INSERT INTO queue_keys (queue_key) VALUES ($1) ON CONFLICT DO NOTHING", at.key); err != nil {
-		return 0, err
-	}
 	var vtimes [2]int64
 	row := l.tx.QueryRowContext(ctx, "SELECT vtime_high, vtime_low FROM queue_keys WHERE queue_key = $1"+l.db.ForUpdate(), at.key)
 	if err := row.Scan(&vtimes[0], &vtimes[1]); err != nil {

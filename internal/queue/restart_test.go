@@ -24,7 +24,7 @@ func TestARestartKeepsEverything(t *testing.T) {
 	f := newFixtureOn(t, db, Options{DefaultLimit: 2, Sealer: sealer})
 	f.submit(f.secretSweep())
 	f.add("e", "gpt-5", 4)
-	if err := f.SetLimit(t.Context(), "gpt-5", 3); err != nil {
+	if err := f.SetLimit(t.Context(), "gpt-5", 3, Reason{}); err != nil {
 		t.Fatal(err)
 	}
 	claimed := f.claim(3)
@@ -46,7 +46,7 @@ func TestARestartKeepsEverything(t *testing.T) {
 		t.Errorf("events were\n%+v\nand are\n%+v", events, after)
 	}
 	keys, err := g.Keys(t.Context())
-	if err != nil || len(keys) != 1 || keys[0].Limit != 3 || keys[0].Running != 1 {
+	if err != nil || len(keys) != 1 || *keys[0].Limit != 3 || keys[0].Running != 1 {
 		t.Errorf("keys are %+v, %v", keys, err)
 	}
 	// Leases go on, and so does the limit.

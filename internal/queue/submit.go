@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"oddish/api"
 	"oddish/internal/model"
@@ -90,6 +91,9 @@ func (q *Queue) plan(s Submission) ([]plan, error) {
 		}
 		id := firstOf(config.Model)
 		p.model, p.provider, p.key = model.Normalize(p.agent, id), model.Provider(p.agent, id), model.QueueKey(p.agent, id)
+		if strings.Contains(p.key, "*") { // it would be taken for a pattern
+			return nil, fmt.Errorf("submit trials of task %s: %w: a model cannot be named %q", s.Task.ID, ErrKey, id)
+		}
 		if err := p.configure(config.AgentConfig, harbor); err != nil {
 			return nil, fmt.Errorf("submit trials of task %s: %w", s.Task.ID, err)
 		}

@@ -183,7 +183,7 @@ func TestInfoTellsThePlaceInTheQueue(t *testing.T) {
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("keys are %+v, %v", keys, err)
 	}
-	if k := keys[1]; k.Key != "openai/gpt-5" || k.Limit != 2 || k.Running != 1 || k.Queued != 4 || k.Retrying != 1 || !k.Oldest.Equal(f.clock.now()) {
+	if k := keys[1]; k.Key != "openai/gpt-5" || *k.Limit != 2 || k.Running != 1 || k.Queued != 4 || k.Retrying != 1 || !k.Oldest.Equal(f.clock.now()) {
 		t.Errorf("key is %+v", k)
 	}
 }

@@ -114,7 +114,7 @@ func TestARaisedLimitWakesAWaitingClaim(t *testing.T) {
 		f.add("e", "gpt-5", 2)
 		f.claimOne()
 		waiting := f.claimLater(t.Context(), "other", 1, 20)
-		if err := f.SetLimit(t.Context(), "gpt-5", 2); err != nil {
+		if err := f.SetLimit(t.Context(), "gpt-5", 2, Reason{}); err != nil {
 			t.Fatal(err)
 		}
 		(<-waiting).want(t, 1, 0)

@@ -30,6 +30,8 @@ func (s *Server) fail(ctx context.Context, what string, err error) error {
 		return known
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, blob.ErrNotFound):
 		return huma.Error404NotFound(what + " not found")
+	case errors.Is(err, queue.ErrKey):
+		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, queue.ErrStale):
 		return huma.Error409Conflict(what + ": its lease is no longer held; stop it and forget it")
 	case errors.Is(err, store.ErrConflict):

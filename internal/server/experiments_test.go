@@ -83,20 +83,47 @@ func TestTheQueueTellsWhatWaitsAndRuns(t *testing.T) {
 	r := newRig(t)
 	r.submit("a", 3)
 	r.claim(1)
-	type answer struct {
-		Keys []queueKey `json:"queue_keys"`
-	}
-	got := do[answer](r, "GET", "/queue", nil)
+	got := do[api.Queue](r, "GET", "/queue", nil)
 	if len(got.Keys) != 1 || got.Keys[0].Key != "local" || got.Keys[0].Running != 1 || got.Keys[0].Queued != 2 || got.Keys[0].OldestAgeSeconds == nil {
 		t.Errorf("queue: %+v", got)
 	}
-	if got := do[answer](r, "PUT", "/queue/limit?key=local", map[string]int{"limit": 1}); got.Keys[0].Limit != 1 {
+	if got := do[api.QueueKeyHistory](r, "PUT", "/queue/limit?key=local", map[string]int{"limit": 1}); *got.Limit != 1 {
 		t.Errorf("limit set: %+v", got)
 	}
 	if jobs := r.claim(1); len(jobs) > 0 {
 		t.Errorf("claimed above the limit: %+v", jobs)
 	}
-	if got := do[answer](r, "PUT", "/queue/limit?key=local", map[string]int{}); got.Keys[0].Limit < 4 {
+	if got := do[api.QueueKeyHistory](r, "PUT", "/queue/limit?key=local", map[string]int{}); *got.Limit < 4 || *got.Limit != *got.ConfiguredLimit {
 		t.Errorf("limit restored: %+v", got)
 	}
+}
+
+func TestAQueueKeyIsPausedAndItsHistoryKept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 2)
+	r.refuses(404, "GET", "/queue/key?key=openai/gpt-5", nil)
+	got := do[api.QueueKeyHistory](r, "POST", "/queue/pause?key=local", api.QueueReason{Reason: "repairs", By: "ann"})
+	if !got.Paused || *got.PausedBy != "local" || len(got.Changes) != 1 || got.Changes[0].Reason != "repairs" || got.Changes[0].By != "ann" {
+		t.Errorf("paused: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) > 0 {
+		t.Errorf("claimed of a paused key: %+v", jobs)
+	}
+	if got := do[api.QueueKeyHistory](r, "POST", "/queue/resume?key=local", nil); got.Paused || got.Changes[0].Kind != "resume" { // without a body
+		t.Errorf("resumed: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) != 1 {
+		t.Errorf("claimed %+v", jobs)
+	}
+	pattern := do[api.QueueKeyHistory](r, "PUT", "/queue/limit?key=OpenAI%2F*", map[string]any{"limit": 4, "by": "bob"})
+	if pattern.Key != "openai/*" || *pattern.Limit != 4 || pattern.ConfiguredLimit != nil || pattern.Changes[0].From != nil || *pattern.Changes[0].To != 4 {
+		t.Errorf("pattern: %+v", pattern)
+	}
+	if again := do[api.QueueKeyHistory](r, "GET", "/queue/key?key=openai/*", nil); len(again.Changes) != 1 || again.Changes[0].By != "bob" {
+		t.Errorf("read again: %+v", again)
+	}
+	contains(t, r.refuses(422, "POST", "/queue/pause?key=openai", nil), `"openai/*"`)
+	contains(t, r.refuses(422, "PUT", "/queue/limit?key=openai/gpt-*", map[string]int{"limit": 4}), "PROVIDER/*")
+	r.refuses(422, "PUT", "/queue/limit?key=local", map[string]int{"limit": -1})
 }

@@ -62,7 +62,7 @@ func trialsDesc() *prometheus.Desc {
 }
 
 func limitDesc() *prometheus.Desc {
-	return prometheus.NewDesc("oddish_queue_limit", "Trials of a queue key that may run at once.", []string{"queue_key"}, nil)
+	return prometheus.NewDesc("oddish_queue_limit", "Trials of a queue key, or of all keys under a pattern, that may run at once.", []string{"queue_key"}, nil)
 }
 
 // Describe implements prometheus.Collector.
@@ -81,7 +81,12 @@ func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	for _, k := range keys {
-		ch <- prometheus.MustNewConstMetric(limitDesc(), prometheus.GaugeValue, float64(k.Limit), k.Key)
+		if k.Limit != nil {
+			ch <- prometheus.MustNewConstMetric(limitDesc(), prometheus.GaugeValue, float64(*k.Limit), k.Key)
+		}
+		if k.Pattern() { // its trials are counted under their keys
+			continue
+		}
 		for state, n := range map[string]int{"running": k.Running, "queued": k.Queued, "retrying": k.Retrying} {
 			ch <- prometheus.MustNewConstMetric(trialsDesc(), prometheus.GaugeValue, float64(n), k.Key, state)
 		}

@@ -6,35 +6,44 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"oddish/api"
+	"oddish/internal/queue"
 )
 
-// queueKey is the state of one queue key on the wire.
-type queueKey struct {
-	Key              string   `json:"queue_key"`
-	Limit            int      `json:"limit" doc:"trials that may run at once"`
-	Running          int      `json:"running"`
-	Queued           int      `json:"queued"`
-	Retrying         int      `json:"retrying"`
-	OldestAgeSeconds *float64 `json:"oldest_age_sec" doc:"how long the longest waiting trial has waited"`
+type queueOutput struct{ Body api.Queue }
+
+type queueKeyOutput struct{ Body api.QueueKeyHistory }
+
+// QueueKeyInput names the key in the query, because it may contain slashes. It is exported because huma does not
+// look into embedded structs that are not.
+type QueueKeyInput struct {
+	Key string `query:"key" required:"true" minLength:"1" maxLength:"255" doc:"queue key, such as anthropic/claude-x or local, or a pattern, such as anthropic/*"`
 }
 
-type queueOutput struct {
-	Body struct {
-		Keys      []queueKey `json:"queue_keys"`
-		Timestamp time.Time  `json:"timestamp"`
-	}
+type queueLimitInput struct {
+	QueueKeyInput
+	Body api.QueueLimit
 }
 
-type limitInput struct {
-	Key  string `query:"key" required:"true" minLength:"1" maxLength:"255" doc:"queue key, such as anthropic/claude-x or local"`
-	Body struct {
-		Limit *int `json:"limit,omitempty" minimum:"0" maximum:"100000" doc:"trials that may run at once; 0 stops the key; absent: back to the configured limit"`
+type queueReasonInput struct {
+	QueueKeyInput
+	Body *api.QueueReason
+}
+
+func (in *queueReasonInput) reason() queue.Reason {
+	if in.Body == nil {
+		return queue.Reason{}
 	}
+	return queue.Reason{Text: in.Body.Reason, By: in.Body.By}
 }
 
 func (s *Server) registerQueue(a huma.API) {
 	huma.Register(a, op(http.MethodGet, "/queue", "queue", "Every queue key with its limit and what runs and waits"), s.queueKeys)
-	huma.Register(a, op(http.MethodPut, "/queue/limit", "queue", "Change the limit of a queue key now and for later starts"), s.setLimit)
+	huma.Register(a, op(http.MethodGet, "/queue/key", "queue", "One queue key or pattern, with the changes of its limit and its pauses"), s.queueKey)
+	huma.Register(a, op(http.MethodPut, "/queue/limit", "queue", "Change the limit of a queue key or pattern, now and for later starts"), s.setLimit)
+	huma.Register(a, op(http.MethodPost, "/queue/pause", "queue", "Start no more trials of a queue key or pattern; what runs goes on"), s.pauseKey)
+	huma.Register(a, op(http.MethodPost, "/queue/resume", "queue", "End the pause of a queue key or pattern"), s.resumeKey)
 }
 
 func (s *Server) queueKeys(ctx context.Context, _ *struct{}) (*queueOutput, error) {
@@ -43,26 +52,63 @@ func (s *Server) queueKeys(ctx context.Context, _ *struct{}) (*queueOutput, erro
 		return nil, s.fail(ctx, "queue", err)
 	}
 	now := s.now()
-	out := &queueOutput{}
-	out.Body.Timestamp = now.UTC()
-	out.Body.Keys = make([]queueKey, len(states))
-	for i, k := range states {
-		out.Body.Keys[i] = queueKey{Key: k.Key, Limit: k.Limit, Running: k.Running, Queued: k.Queued, Retrying: k.Retrying}
-		if k.Oldest != nil {
-			age := max(now.Sub(*k.Oldest).Seconds(), 0)
-			out.Body.Keys[i].OldestAgeSeconds = &age
-		}
+	out := &queueOutput{Body: api.Queue{Timestamp: now.UTC(), Keys: make([]api.QueueKey, len(states))}}
+	for i := range states {
+		out.Body.Keys[i] = toQueueKey(&states[i], now)
 	}
 	return out, nil
 }
 
-func (s *Server) setLimit(ctx context.Context, in *limitInput) (*queueOutput, error) {
+func (s *Server) queueKey(ctx context.Context, in *QueueKeyInput) (*queueKeyOutput, error) {
+	state, changes, err := s.queue.Key(ctx, in.Key)
+	if err != nil {
+		return nil, s.fail(ctx, "queue key "+in.Key, err)
+	}
+	out := &queueKeyOutput{Body: api.QueueKeyHistory{QueueKey: toQueueKey(&state, s.now()), Changes: make([]api.QueueChange, len(changes))}}
+	for i, c := range changes {
+		out.Body.Changes[i] = api.QueueChange{At: c.At, Kind: c.Kind, From: c.From, To: c.To, Reason: c.Text, By: c.By}
+	}
+	return out, nil
+}
+
+func (s *Server) setLimit(ctx context.Context, in *queueLimitInput) (*queueKeyOutput, error) {
 	limit := -1
 	if in.Body.Limit != nil {
 		limit = *in.Body.Limit
 	}
-	if err := s.queue.SetLimit(ctx, in.Key, limit); err != nil {
+	err := s.queue.SetLimit(ctx, in.Key, limit, queue.Reason{Text: in.Body.Reason, By: in.Body.By})
+	return s.changedKey(ctx, &in.QueueKeyInput, err)
+}
+
+func (s *Server) pauseKey(ctx context.Context, in *queueReasonInput) (*queueKeyOutput, error) {
+	return s.changedKey(ctx, &in.QueueKeyInput, s.queue.Pause(ctx, in.Key, in.reason()))
+}
+
+func (s *Server) resumeKey(ctx context.Context, in *queueReasonInput) (*queueKeyOutput, error) {
+	return s.changedKey(ctx, &in.QueueKeyInput, s.queue.Resume(ctx, in.Key, in.reason()))
+}
+
+// changedKey answers a change with the key as it then is.
+func (s *Server) changedKey(ctx context.Context, in *QueueKeyInput, err error) (*queueKeyOutput, error) {
+	if err != nil {
 		return nil, s.fail(ctx, "queue key "+in.Key, err)
 	}
-	return s.queueKeys(ctx, nil)
+	return s.queueKey(ctx, in)
+}
+
+func toQueueKey(k *queue.KeyState, now time.Time) api.QueueKey {
+	out := api.QueueKey{
+		Key: k.Key, Limit: k.Limit, ConfiguredLimit: k.Configured, Running: k.Running, Queued: k.Queued, Retrying: k.Retrying, Paused: k.PausedBy != "",
+	}
+	if k.Oldest != nil {
+		age := max(now.Sub(*k.Oldest).Seconds(), 0)
+		out.OldestAgeSeconds = &age
+	}
+	if k.PausedBy != "" {
+		out.PausedBy = &k.PausedBy
+	}
+	if k.BoundedBy != "" {
+		out.BoundedBy = &k.BoundedBy
+	}
+	return out
 }

@@ -201,6 +201,15 @@ func (db *DB) ForUpdate() string {
 	return ""
 }
 
+// ByteOrder follows a text column in ORDER BY where the order must be that of Go's strings, whatever the
+// database's language.
+func (db *DB) ByteOrder() string {
+	if db.engine == postgres {
+		return ` COLLATE "C"`
+	}
+	return ""
+}
+
 // LockName makes transactions that lock the same name go one after the other, until their end.
 func (db *DB) LockName(ctx context.Context, tx *sql.Tx, name string) error {
 	if db.engine != postgres {

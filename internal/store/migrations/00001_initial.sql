@@ -148,12 +148,29 @@ CREATE TABLE tallies (
 );
 CREATE INDEX tallies_task ON tallies (task_id);
 
+-- A key's row, or that of a pattern PROVIDER/*, which bounds all keys of the provider together.
 CREATE TABLE queue_keys (
     queue_key   text   NOT NULL PRIMARY KEY,
+    pattern     text   NOT NULL DEFAULT '', -- that the key falls under; empty: none
     max_running integer, -- set at run time; null: as configured
+    paused      smallint NOT NULL DEFAULT 0,
     vtime_high  bigint NOT NULL DEFAULT 0, -- rank of the newest claim of each priority
     vtime_low   bigint NOT NULL DEFAULT 0,
     served_at   bigint NOT NULL DEFAULT 0 -- newest claim
+);
+CREATE INDEX queue_keys_pattern ON queue_keys (pattern);
+
+-- What operators did to a key.
+CREATE TABLE queue_changes (
+    queue_key  text    NOT NULL REFERENCES queue_keys (queue_key) ON DELETE CASCADE,
+    seq        integer NOT NULL, -- counts from 1 for each key
+    at         bigint  NOT NULL,
+    kind       text    NOT NULL,
+    from_limit integer, -- as in force before and after; null: none
+    to_limit   integer,
+    reason     text    NOT NULL,
+    changed_by text    NOT NULL,
+    PRIMARY KEY (queue_key, seq)
 );
 
 CREATE TABLE workers (
@@ -196,6 +213,7 @@ CREATE INDEX events_trial ON events (trial_id, id);
 DROP TABLE events;
 DROP TABLE api_keys;
 DROP TABLE workers;
+DROP TABLE queue_changes;
 DROP TABLE queue_keys;
 DROP TABLE tallies;
 DROP TABLE attempts;
