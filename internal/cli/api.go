@@ -43,7 +43,7 @@ func (a *App) apiCommand() *cobra.Command {
 	fs := cmd.Flags()
 	fs.StringVar(&f.host, "host", "", "`HOST`: address to listen on; one that others can reach needs ODDISH_API_KEY (default 127.0.0.1)")
 	fs.IntVar(&f.port, "port", 0, "`N`: port to listen on; 0 takes a free one (default 8000, or that of ODDISH_API_URL)")
-	fs.Var(&f.nConcurrent, "n-concurrent", "`JSON`: trials at once by queue key, over those of ODDISH_MODEL_CONCURRENCY_OVERRIDES")
+	fs.Var(&f.nConcurrent, "n-concurrent", "`JSON`: trials at once by queue key or provider (openai/*), over those of ODDISH_MODEL_CONCURRENCY_OVERRIDES")
 	fs.IntVar(&f.slots, "slots", 0, "`N`: trials that the worker inside runs at once (default: ODDISH_WORKER_SLOTS)")
 	fs.BoolVar(&f.noWorker, "no-worker", false, "no worker inside: run `oddish worker` beside it")
 	return cmd

@@ -93,7 +93,7 @@ func (a *App) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupUse, Title: "Evaluate"}, &cobra.Group{ID: groupServe, Title: "Serve"})
 	root.AddCommand(
 		a.runCommand(), a.statusCommand(), a.cancelCommand(), a.cleanCommand(),
-		a.apiCommand(), a.workerCommand(), a.dbCommand(), a.versionCommand(),
+		a.apiCommand(), a.workerCommand(), a.queueCommand(), a.dbCommand(), a.versionCommand(),
 	)
 	return root
 }

@@ -93,7 +93,7 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 		}
 		do = func() (api.Deleted, error) { return c.client.DeleteTask(ctx, t.ID) }
 	}
-	if ok, err := a.sure(f, "Delete "+what+"?"); !ok {
+	if ok, err := a.sure(f.yes, "Delete "+what+"?", "nothing was deleted"); !ok {
 		return err
 	}
 	got, err := do()
@@ -107,14 +107,14 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 	return nil
 }
 
-// sure asks unless --yes was given. The error is set when the answer is no.
-func (a *App) sure(f *cleanFlags, question string) (bool, error) {
-	if f.yes {
+// sure asks unless --yes was given. The error is set when the answer is no, and says what has not happened.
+func (a *App) sure(yes bool, question, nothing string) (bool, error) {
+	if yes {
 		return true, nil
 	}
 	ok, err := a.confirm(question, "--yes")
 	if err == nil && !ok {
-		err = failf("", "nothing was deleted")
+		err = failf("", "%s", nothing)
 	}
 	return ok, err
 }
@@ -140,7 +140,7 @@ func (a *App) cleanLocal(ctx context.Context, f *cleanFlags) error {
 		return err
 	}
 	if !f.stopOnly {
-		if ok, err := a.sure(f, fmt.Sprintf("Stop the server and delete all data in %s?", dir)); !ok {
+		if ok, err := a.sure(f.yes, fmt.Sprintf("Stop the server and delete all data in %s?", dir), "nothing was deleted"); !ok {
 			return err
 		}
 	}

@@ -13,12 +13,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"oddish/internal/backup"
 )
 
 // dataNames are the patterns of the files and folders that Oddish makes in its data directory.
 var dataNames = []string{
 	"oddish.db", "oddish.db-*", "oddish.db.*", "secret.key", stateFile, stateFile + ".tmp", lockFile,
-	"server.log", "server.log.old", "blobs", "work", "sandboxes", "tmp",
+	"server.log", "server.log.old", "blobs", "work", "sandboxes", "tmp", backup.NewFolder, backup.OldFolder, backup.DoneFolder,
 }
 
 const (

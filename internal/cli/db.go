@@ -18,11 +18,11 @@ func (a *App) dbCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "db",
 		GroupID: groupServe,
-		Short:   "Set up the database, or show its state",
+		Short:   "Set up, back up, move or empty the database",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.dbSetupCommand(), a.dbStatusCommand())
+	cmd.AddCommand(a.dbSetupCommand(), a.dbStatusCommand(), a.dbBackupCommand(), a.dbRestoreCommand(), a.dbCopyCommand(), a.dbPurgeCommand(), a.dbResetCommand())
 	return cmd
 }
 
@@ -101,7 +101,7 @@ func readDatabase(ctx context.Context, cfg config.Config, setup bool) (databaseS
 	}
 	dsn := cfg.DatabaseURL(dir)
 	state := databaseState{Database: withoutPassword(dsn)}
-	if path, ok := strings.CutPrefix(dsn, "sqlite:///"); ok && !setup {
+	if path, ok := store.SQLitePath(dsn); ok && !setup {
 		if _, err := os.Stat(path); os.IsNotExist(err) {
 			return state, nil
 		}

@@ -54,6 +54,15 @@ func TestHelpIsAsRecorded(t *testing.T) {
 		{"help_api.txt", "api --help"},
 		{"help_worker.txt", "worker --help"},
 		{"help_db.txt", "db --help"},
+		{"help_db_backup.txt", "db backup --help"},
+		{"help_db_restore.txt", "db restore --help"},
+		{"help_db_copy.txt", "db copy --help"},
+		{"help_db_purge.txt", "db purge --help"},
+		{"help_db_reset.txt", "db reset --help"},
+		{"help_queue.txt", "queue --help"},
+		{"help_queue_limit.txt", "queue limit --help"},
+		{"help_queue_pause.txt", "queue pause --help"},
+		{"help_queue_resume.txt", "queue resume --help"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -113,6 +122,27 @@ func someTrials() []api.Trial {
 	}
 }
 
+// someQueueKeys are keys in every state that a table shows, and changes of every kind.
+func someQueueKeys() ([]api.QueueKey, []api.QueueChange) {
+	num := func(n int) *int { return &n }
+	age := func(s float64) *float64 { return &s }
+	str := func(s string) *string { return &s }
+	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	return []api.QueueKey{
+			{Key: "local", Limit: num(8), ConfiguredLimit: num(8), Running: 8, Queued: 112, OldestAgeSeconds: age(75)},
+			{Key: "openai/*", Limit: num(20), Running: 12, Queued: 90, Retrying: 3, OldestAgeSeconds: age(7500), Paused: true, PausedBy: str("openai/*")},
+			{Key: "openai/gpt-5.2", Limit: num(16), ConfiguredLimit: num(8), Running: 12, Queued: 90, Retrying: 3, OldestAgeSeconds: age(7500),
+				Paused: true, PausedBy: str("openai/*"), BoundedBy: str("openai/*")},
+			{Key: "openrouter/a-maker/a-model-with-a-very-long-name-20260501", Limit: num(0), ConfiguredLimit: num(0)},
+			{Key: "xai/*", Paused: true, PausedBy: str("xai/*")},
+		}, []api.QueueChange{
+			{At: at.Add(72 * time.Hour), Kind: "default", From: num(4), To: num(8), By: "ann"},
+			{At: at.Add(3 * time.Hour), Kind: "limit", From: num(8), To: num(4), Reason: "the provider asked us to slow down until the end of the month", By: "bob"},
+			{At: at.Add(time.Hour), Kind: "resume", By: "ann"},
+			{At: at, Kind: "pause", Reason: "outage", By: "ann"},
+		}
+}
+
 func plain(s string) string {
 	var b bytes.Buffer
 	w := colorprofile.Writer{Forward: &b, Profile: colorprofile.NoTTY}
@@ -129,11 +159,15 @@ func TestTablesFitTheirWidth(t *testing.T) {
 		{ID: "5e6f7a8b", Name: "an experiment with a name that somebody made up in a long meeting", TaskCount: 1, Total: 1,
 			Completed: 1, LastActivity: now.Add(-50 * time.Hour)},
 	}
+	keys, changes := someQueueKeys()
 	for _, tc := range []struct {
 		name  string
 		width int
 		text  func(width int) string
 	}{
+		{"queue_80.txt", 80, func(w int) string { return queueTable(w, keys) }},
+		{"queue_160.txt", 160, func(w int) string { return queueTable(w, keys) }},
+		{"queue_key.txt", 80, func(w int) string { return queueKeyText(keys[2]) + "\n\n" + changesTable(w, changes, time.UTC) }},
 		{"results_80.txt", 80, func(w int) string { return resultsTable(w, someTrials()) }},
 		{"results_160.txt", 160, func(w int) string { return resultsTable(w, someTrials()) }},
 		{"results_pipe.txt", 0, func(w int) string { return resultsTable(w, someTrials()) }},

@@ -68,6 +68,8 @@ const notesAnnotation = "oddish_notes"
 
 func useLine(cmd *cobra.Command) string {
 	switch {
+	case cmd.HasAvailableSubCommands() && strings.Contains(cmd.Use, " "): // it does something by itself too
+		return cmd.UseLine() + "\n  " + cmd.CommandPath() + " COMMAND"
 	case cmd.HasAvailableSubCommands():
 		return cmd.CommandPath() + " COMMAND"
 	case cmd.HasAvailableFlags():
@@ -130,7 +132,7 @@ func wrap(s string, width int) []string {
 
 // byUse sorts commands as one comes to need them; cobra has them by name.
 func byUse(commands []*cobra.Command) []*cobra.Command {
-	order := []string{"run", "status", "cancel", "clean", "api", "worker", "db", "setup"}
+	order := []string{"run", "status", "cancel", "clean", "api", "worker", "queue", "db", "setup"}
 	place := func(c *cobra.Command) int {
 		if i := slices.Index(order, c.Name()); i >= 0 {
 			return i

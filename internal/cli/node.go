@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"oddish/client"
+	"oddish/internal/backup"
 	"oddish/internal/blob"
 	"oddish/internal/config"
 	"oddish/internal/queue"
@@ -49,6 +50,9 @@ func (n *node) openDir() error {
 			"a server runs on the data directory %s already%s", n.dir, where)
 	}
 	n.lock = lock
+	if err == nil {
+		err = backup.Interrupted(n.dir)
+	}
 	return err
 }
 
@@ -66,12 +70,9 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 	if err != nil {
 		return err
 	}
-	limits := map[string]int{}
-	for k, v := range n.cfg.ModelConcurrencyOverrides {
-		limits[k] = v
-	}
-	for k, v := range f.nConcurrent.m {
-		limits[k] = v
+	limits, err := queueLimits(n.cfg.ModelConcurrencyOverrides, f.nConcurrent.m)
+	if err != nil {
+		return err
 	}
 	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits})
 	withWorker := n.cfg.AutoStartWorkers && !f.noWorker
@@ -116,7 +117,12 @@ func (n *node) chooseSandboxes(ctx context.Context, withWorker bool) ([]sandbox.
 
 // openDatabase opens the configured database and brings its tables up to date.
 func openDatabase(ctx context.Context, cfg config.Config, dir string, log *slog.Logger) (*store.DB, error) {
-	db, err := store.Open(ctx, cfg.DatabaseURL(dir), log)
+	return openMigrated(ctx, cfg.DatabaseURL(dir), log)
+}
+
+// openMigrated opens a database, which is made if absent, and brings its tables up to date.
+func openMigrated(ctx context.Context, url string, log *slog.Logger) (*store.DB, error) {
+	db, err := store.Open(ctx, url, log)
 	if err != nil {
 		return nil, err
 	}

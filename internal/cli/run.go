@@ -68,6 +68,9 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	if _, err := queueLimits(nil, f.nConcurrent.m); err != nil {
+		return err
+	}
 	conn, err := a.connect(f.api, f.port)
 	if err != nil {
 		return err

@@ -142,7 +142,7 @@ func (f *runFlags) defineOutput(fs *pflag.FlagSet) {
 func (f *runFlags) defineServer(fs *pflag.FlagSet) {
 	fs.StringVar(&f.api, "api", "", "`URL`: address of the server (default: ODDISH_API_URL, else http://localhost:8000)")
 	fs.IntVar(&f.port, "port", 0, "`N`: port of the server on this machine")
-	fs.Var(&f.nConcurrent, "n-concurrent", "`JSON`: trials at once by queue key, for a server that this command starts")
+	fs.Var(&f.nConcurrent, "n-concurrent", "`JSON`: trials at once by queue key or provider (openai/*), for a server that this command starts")
 	fs.BoolVar(&f.fresh, "fresh", false, "restart the local server first")
 }
 

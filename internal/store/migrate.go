@@ -94,7 +94,7 @@ func (db *DB) lockMigrations(ctx context.Context) (unlock func(), err error) {
 
 // SchemaVersion gives the version of the database's tables (0: none yet) and the newest that this program knows.
 func (db *DB) SchemaVersion(ctx context.Context) (current, latest int64, err error) {
-	if latest, err = latestVersion(); err != nil {
+	if latest, err = LatestVersion(); err != nil {
 		return 0, 0, err
 	}
 	exists, err := db.hasVersionTable(ctx)
@@ -119,7 +119,8 @@ func (db *DB) hasVersionTable(ctx context.Context) (exists bool, err error) {
 	return exists, nil
 }
 
-func latestVersion() (int64, error) {
+// LatestVersion is the newest version of the tables that this program knows.
+func LatestVersion() (int64, error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
 		return 0, fmt.Errorf("read migrations: %w", err)

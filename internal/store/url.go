@@ -15,6 +15,22 @@ const (
 	postgres
 )
 
+func (e engine) String() string {
+	if e == postgres {
+		return "PostgreSQL"
+	}
+	return "SQLite"
+}
+
+// SQLitePath gives the absolute path of the file that a URL of a SQLite database names; not ok for other URLs.
+func SQLitePath(url string) (path string, ok bool) {
+	kind, path, err := parseURL(url)
+	if err != nil || kind != sqlite {
+		return "", false
+	}
+	return path, true
+}
+
 // parseURL gives the engine and what its driver opens: a file's absolute path for SQLite, a
 // connection URL for PostgreSQL. Its errors never repeat the URL, which may hold a password.
 func parseURL(raw string) (engine, string, error) {

@@ -37,6 +37,15 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
+func TestSQLitePathIsThatOfSQLiteOnly(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{"sqlite:////a/b.db": "/a/b.db", "sqlite+aiosqlite:////a": "/a", "postgres://h/db": "", "a.db": "", "sqlite:///": ""} {
+		if got, ok := SQLitePath(url); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v", url, got, ok)
+		}
+	}
+}
+
 func TestParseURLRefusesAndKeepsPasswords(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{

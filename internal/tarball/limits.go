@@ -4,13 +4,11 @@ import "fmt"
 
 // Limits that hold where a field of Limits is zero.
 const (
-	DefaultBytes     int64 = 2 << 30 // of all files together, 2 GiB
-	DefaultFiles     int   = 100_000 // members of any kind
-	DefaultFileBytes int64 = 1 << 30 // of one file, 1 GiB
+	DefaultBytes     int64 = 2 << 30  // of all files together, 2 GiB
+	DefaultFiles     int   = 100_000  // members of any kind
+	DefaultFileBytes int64 = 1 << 30  // of one file, 1 GiB
+	DefaultNameBytes int   = 32 << 20 // of all names together, 32 MiB
 )
-
-// maxNamesBytes bounds the memory that the names of one archive take.
-const maxNamesBytes = 32 << 20
 
 // maxDropped bounds what is read past the ends of files that were cut.
 const maxDropped int64 = 64 << 30
@@ -21,6 +19,7 @@ type Limits struct {
 	Bytes     int64 // of all files together
 	Files     int   // members of any kind, also those that are skipped
 	FileBytes int64 // of one file
+	NameBytes int   // of all names together, which are kept in memory
 }
 
 func (l Limits) orDefault() Limits {
@@ -32,6 +31,9 @@ func (l Limits) orDefault() Limits {
 	}
 	if l.FileBytes == 0 {
 		l.FileBytes = DefaultFileBytes
+	}
+	if l.NameBytes == 0 {
+		l.NameBytes = DefaultNameBytes
 	}
 	return l
 }

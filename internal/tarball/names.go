@@ -16,6 +16,12 @@ const (
 	maxDepth     = 100  // elements
 )
 
+// CheckName says why Unpack would refuse a member of that name; nil for a name that it takes.
+func CheckName(name string) error {
+	_, err := cleanName(name)
+	return err
+}
+
 // cleanName gives the canonical form of a member's name: slash-separated, relative,
 // without "." elements. The folder itself is ".". Names that could mean a place outside
 // of it, on any system, or that would garble a terminal or a log, are errors.

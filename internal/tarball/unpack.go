@@ -164,8 +164,8 @@ func (u *unpacker) count(h *tar.Header) error {
 	if u.members > u.limits.Files {
 		return u.full(h, "more than %d files", u.limits.Files)
 	}
-	if u.names > maxNamesBytes {
-		return u.full(h, "more than %d bytes of names", maxNamesBytes)
+	if u.names > u.limits.NameBytes {
+		return u.full(h, "more than %d bytes of names", u.limits.NameBytes)
 	}
 	return nil
 }
