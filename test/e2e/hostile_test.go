@@ -182,7 +182,7 @@ while :; do sleep 1000; done
 		},
 		"agent-takes-every-process": {
 			heavy:  true,
-			recipe: recipe{solve: crowd, agentTimeout: 8, environment: "cpus = 1\n"},
+			recipe: recipe{solve: crowd, agentTimeout: 5, environment: "cpus = 1\n"},
 			// The second where not even a kill can be started any more.
 			want:   []verdicts{everywhere(passedDespite("AgentTimeoutError")), everywhere(failed("AgentTimeoutError"))},
 			within: 60 * time.Second,

@@ -124,10 +124,15 @@ func sandboxIDs(t *testing.T, log string) []string {
 	return ids
 }
 
-// noProcessLeft wants that nothing of the installation runs any more.
+// noProcessLeft wants that nothing of the installation runs any more. A server counts as ended for other commands once it has
+// given up its data directory, which is a moment before its process is gone.
 func (h *home) noProcessLeft() {
 	h.t.Helper()
-	if left := h.processes(); len(left) > 0 {
+	left := h.processes()
+	for deadline := time.Now().Add(5 * time.Second); len(left) > 0 && time.Now().Before(deadline); left = h.processes() {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if len(left) > 0 {
 		h.t.Errorf("processes are left: %v", left)
 	}
 	if left := h.containers(); len(left) > 0 {

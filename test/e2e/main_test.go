@@ -12,7 +12,7 @@ import (
 
 // testsAtOnce is how many tests run beside one another unless -parallel says otherwise. Most of their
 // time they wait for deadlines, so there are more than processors.
-const testsAtOnce = 4
+const testsAtOnce = 6
 
 // program is the binary under test.
 var program string
