@@ -46,11 +46,8 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	case id == "" && f.experiment == "":
 		return usagef("nothing to cancel is named: want a task, a trial, or -e EXPERIMENT")
 	}
-	c, err := a.connect(f.api, 0)
+	c, err := a.reach(ctx, f.api)
 	if err != nil {
-		return err
-	}
-	if err := c.reach(ctx); err != nil {
 		return err
 	}
 	what, do, err := a.cancelTarget(ctx, c, f, id)

@@ -64,11 +64,8 @@ func (a *App) clean(ctx context.Context, f *cleanFlags, taskID string) error {
 
 // cleanOnServer deletes one task or experiment.
 func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) error {
-	c, err := a.connect(f.api, 0)
+	c, err := a.reach(ctx, f.api)
 	if err != nil {
-		return err
-	}
-	if err := c.reach(ctx); err != nil {
 		return err
 	}
 	what := "task " + taskID

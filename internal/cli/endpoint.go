@@ -122,17 +122,18 @@ func addAPIFlag(fs *pflag.FlagSet, api *string) {
 	fs.StringVar(api, "api", "", "`URL`: address of the server (default: ODDISH_API_URL, else http://localhost:8000)")
 }
 
-// reach makes sure, for a command that does not start a server, that one is there. On this machine that is known at once; a
-// remote one is left to the requests, which are repeated for a while.
-func (c connection) reach(ctx context.Context) error {
-	if !c.endpoint.local {
-		return nil
+// reach connects, for a command that does not start a server, and makes sure that one is there. On this machine that is known
+// at once; a remote one is left to the requests, which are repeated for a while.
+func (a *App) reach(ctx context.Context, api string) (connection, error) {
+	c, err := a.connect(api, 0)
+	if err != nil || !c.endpoint.local {
+		return c, err
 	}
-	_, err := probe(ctx, c.endpoint)
+	_, err = probe(ctx, c.endpoint)
 	if errors.Is(err, errNobody) {
 		err = &client.TransportError{Method: "GET", URL: c.endpoint.url, Err: err}
 	}
-	return c.explain(err)
+	return c, c.explain(err)
 }
 
 // explain adds what to do to an error of a request.

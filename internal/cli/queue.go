@@ -42,11 +42,8 @@ func (a *App) queueCommand() *cobra.Command {
 func (a *App) queue(ctx context.Context, f *queueFlags, key string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	c, err := a.connect(f.api, 0)
+	c, err := a.reach(ctx, f.api)
 	if err != nil {
-		return err
-	}
-	if err := c.reach(ctx); err != nil {
 		return err
 	}
 	if key != "" {
@@ -110,11 +107,8 @@ func (f *changeFlags) why() api.QueueReason {
 func (a *App) changeQueue(ctx context.Context, f *changeFlags, change func(context.Context, *client.Client) (api.QueueKeyHistory, error)) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	c, err := a.connect(f.api, 0)
+	c, err := a.reach(ctx, f.api)
 	if err != nil {
-		return err
-	}
-	if err := c.reach(ctx); err != nil {
 		return err
 	}
 	k, err := change(ctx, c.client)

@@ -52,11 +52,8 @@ func (a *App) status(ctx context.Context, f *statusFlags, taskID string) error {
 	if f.limit < 1 {
 		return usagef("--limit %d: want 1 or more", f.limit)
 	}
-	c, err := a.connect(f.api, 0)
+	c, err := a.reach(ctx, f.api)
 	if err != nil {
-		return err
-	}
-	if err := c.reach(ctx); err != nil {
 		return err
 	}
 	switch {

@@ -135,7 +135,7 @@ func (r *run) retry(ctx context.Context, end ending, n int) error {
 	if n >= retryLimit {
 		return fmt.Errorf("%w: watching it was tried %d times: %w", ErrLost, n, end.err)
 	}
-	return sleep(ctx, retryPause<<(n-1))
+	return Pause(ctx, retryPause<<(n-1))
 }
 
 // final tells errors after which another attempt is useless.
@@ -212,16 +212,5 @@ func (r *run) refusal(reason string) string {
 		return fmt.Sprintf("%s in the sandbox belongs to another user", path.Join(r.s.Dir, r.p.Name))
 	default:
 		return "the image has neither setsid nor bash: a long command cannot be detached in it"
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -31,7 +31,7 @@ func (r *run) kill(ctx context.Context, expired bool) error {
 			}
 		case <-limited.Done(): // Exec itself may be slow to notice
 		}
-		if sleep(limited, retryPause) == nil {
+		if Pause(limited, retryPause) == nil {
 			continue
 		}
 		if ctx.Err() != nil {

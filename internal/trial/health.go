@@ -32,7 +32,7 @@ func (r *run) healthcheck(ctx context.Context, h *task.Healthcheck) error {
 			}
 			pause = h.IntervalSec
 		}
-		if err := sleep(ctx, duration(pause)); err != nil {
+		if err := sandbox.Pause(ctx, duration(pause)); err != nil {
 			return err
 		}
 	}
@@ -76,15 +76,4 @@ func (t *tail) Write(p []byte) (int, error) {
 
 func duration(sec float64) time.Duration {
 	return time.Duration(min(sec, 1e9) * float64(time.Second))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"time"
 
 	"oddish/internal/sandbox"
 )
@@ -77,7 +76,7 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 			o.startError = "scripted failure of an early attempt"
 		}
 	}
-	if err := wait(ctx, o.startDuration); err != nil {
+	if err := sandbox.Pause(ctx, o.startDuration); err != nil {
 		return nil, err
 	}
 	if o.startError != "" {
@@ -165,19 +164,4 @@ func (p *Provider) remove(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.boxes, id)
-}
-
-// wait returns after d, or with ctx's error.
-func wait(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
