@@ -65,7 +65,7 @@ func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 func (q *Queue) claimAgain(ctx context.Context, c api.Claim) ([]Claimed, error) {
 	var args store.Args
 	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes) + " AND " + patternRuns + ")" +
-		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND available_at <= " + args.Add(q.now().UnixMilli()) + ")"
+		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= " + args.Add(q.now().UnixMilli()) + ")"
 	var found bool
 	if err := q.db.Read().QueryRowContext(ctx, query, args.Values...).Scan(&found); err != nil {
 		return nil, fmt.Errorf("look for a trial to claim: %w", err)
@@ -119,7 +119,7 @@ func (l *ledger) register(ctx context.Context, c api.Claim) error {
 
 // promote makes retries that have become due claimable.
 func (l *ledger) promote(ctx context.Context) error {
-	const query = "UPDATE jobs SET ready = 1 WHERE state = 'retrying' AND ready = 0 AND available_at <= $1"
+	const query = "UPDATE jobs SET ready = 1 WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= $1"
 	result, err := l.tx.ExecContext(ctx, query, l.now.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("look for due retries: %w", err)

@@ -44,7 +44,7 @@ func (q *Queue) keyInfo(ctx context.Context, key string, ids []string, info map[
 	}
 	const query = `SELECT id FROM (
 			SELECT id, 0 AS due, priority, rank FROM jobs WHERE ready = 1 AND queue_key = $1
-			UNION ALL SELECT id, available_at, priority, rank FROM jobs WHERE state = 'retrying' AND ready = 0 AND queue_key = $1
+			UNION ALL SELECT id, available_at, priority, rank FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND queue_key = $1
 		) AS waiting ORDER BY due, priority, rank, id`
 	rows, err := q.db.Read().QueryContext(ctx, query, key)
 	if err != nil {

@@ -113,7 +113,7 @@ const keysQuery = `SELECT k.queue_key, k.pattern, k.max_running, k.paused, CAST(
 		SELECT queue_key, COUNT(*) AS running, 0 AS queued, 0 AS retrying, NULL AS oldest FROM jobs WHERE state = 'running' GROUP BY queue_key
 		UNION ALL SELECT queue_key, 0, SUM(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), MIN(queued_at)
 			FROM jobs WHERE ready = 1 GROUP BY queue_key
-		UNION ALL SELECT queue_key, 0, 0, COUNT(*), MIN(queued_at) FROM jobs WHERE state = 'retrying' AND ready = 0 GROUP BY queue_key
+		UNION ALL SELECT queue_key, 0, 0, COUNT(*), MIN(queued_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 GROUP BY queue_key
 	) c ON c.queue_key = k.queue_key
 	GROUP BY k.queue_key, k.pattern, k.max_running, k.paused`
 

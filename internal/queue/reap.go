@@ -78,7 +78,7 @@ func (q *Queue) nextDue(ctx context.Context) (*time.Time, error) {
 	var next *int64
 	row := q.db.Read().QueryRowContext(ctx, `SELECT MIN(due) FROM (
 			SELECT MIN(lease_until) AS due FROM jobs WHERE state = 'running'
-			UNION ALL SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0) AS dues`)
+			UNION ALL SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0) AS dues`)
 	if err := row.Scan(&next); err != nil {
 		return nil, fmt.Errorf("read when the queue is due: %w", err)
 	}
