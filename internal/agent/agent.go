@@ -28,6 +28,10 @@ const (
 
 // Agent is one agent, made for one trial. The trial calls Setup once, then Run once, from one goroutine.
 //
+// A worker that was killed is followed by another that takes the trial up with an Agent of its own: it calls Setup
+// again if that was under way, or, without Setup, Run if that was. So what they do in the sandbox can be done twice, what
+// they learn of it is looked up again, and long work is done by Env.Run, which waits for a process that was begun before.
+//
 // Both end soon after ctx does. Errors that are *result.Error keep their name in the trial's
 // result; others become RuntimeError. An error of Run for which result.AgentFailed holds (the agent
 // ran out of time, or ended badly) does not keep the trial from being verified; any other
@@ -73,7 +77,10 @@ type Env struct {
 	// Live opens a file of Dir that grows while a process runs, for Process.Live. It is
 	// replaced by the file of that name in LogsDir, once that is fetched. Nil: none is kept.
 	Live func(name string) io.Writer
-	Log  *slog.Logger
+	// Begun tells whether a worker that is gone has begun the process of that name (see Run). What was put
+	// into the sandbox for it must then be left alone. Nil: none was begun.
+	Begun func(process string) bool
+	Log   *slog.Logger
 }
 
 // Exec runs a short command as the agent's user, unless cmd names another, in its environment.

@@ -41,11 +41,8 @@ func (oracle) Run(ctx context.Context, env Env, _ string) error {
 	if err != nil {
 		return result.Errorf(result.OSError, "look for the solution: %w", err)
 	}
-	if err := UploadDir(ctx, env.Box, env.Solution, SolutionDir, tarball.PackOptions{}); err != nil {
-		return fmt.Errorf("upload the solution: %w", err)
-	}
-	if info.Mode()&0o111 == 0 { // the upload keeps the bit
-		if err := makeExecutable(ctx, env.Box, script); err != nil {
+	if env.Begun == nil || !env.Begun(agentProcess) {
+		if err := uploadSolution(ctx, env, script, info.Mode()); err != nil {
 			return err
 		}
 	}
@@ -64,12 +61,23 @@ func (oracle) Run(ctx context.Context, env Env, _ string) error {
 	return nil
 }
 
+// uploadSolution puts the solution into the sandbox; mode is that of its script here.
+func uploadSolution(ctx context.Context, env Env, script string, mode fs.FileMode) error {
+	if err := UploadDir(ctx, env.Box, env.Solution, SolutionDir, tarball.PackOptions{}); err != nil {
+		return fmt.Errorf("upload the solution: %w", err)
+	}
+	if mode&0o111 != 0 { // the upload keeps the bit
+		return nil
+	}
+	return makeExecutable(ctx, env.Box, script)
+}
+
 func oracleProcess(env Env, script string) sandbox.Process {
 	vars := map[string]string{"DEBIAN_FRONTEND": "noninteractive"}
 	maps.Copy(vars, env.SolutionVars)
 	p := sandbox.Process{
 		Command: sandbox.Command{Label: "agent", Script: script, Env: vars},
-		Name:    "agent",
+		Name:    agentProcess,
 		Output:  path.Join(LogsDir, result.OracleOutputFile),
 	}
 	if env.Live != nil {

@@ -8,6 +8,9 @@ import (
 	"oddish/internal/sandbox"
 )
 
+// agentProcess is the name of the process that is the agent.
+const agentProcess = "agent"
+
 // Run runs a named process as the agent's user in its environment, for at most
 // e.Timeout, at which its whole process group is killed inside the sandbox. Reaching the
 // timeout is AgentTimeoutError, a death for want of memory OutOfMemoryError, both *result.Error. A

@@ -27,7 +27,8 @@ func (r *run) agentEnv() agent.Env {
 		Live: func(name string) io.Writer {
 			return r.openLive(filepath.Join(result.AgentDir, filepath.Base(name)))
 		},
-		Log: r.log,
+		Begun: func(process string) bool { return r.former.processes[process] },
+		Log:   r.log,
 	}
 }
 
@@ -40,7 +41,7 @@ func (r *run) runAgent(ctx context.Context, env agent.Env) error {
 	if limit > 0 {
 		limit += grace
 	}
-	err := r.phase(ctx, "agent_execution", &r.trial.AgentExecution, limit, result.AgentTimeoutError, func(ctx context.Context) error {
+	err := r.phase(ctx, phaseAgent, &r.trial.AgentExecution, limit, result.AgentTimeoutError, func(ctx context.Context) error {
 		return r.plan.agent.Run(ctx, env, r.plan.task.Instruction)
 	})
 	r.closeLive()

@@ -32,7 +32,7 @@ func (r *run) execute(ctx context.Context) error {
 
 // phases goes through the phases of a trial; an error ends it, except one of the agent's own.
 func (r *run) phases(ctx context.Context) error {
-	if err := r.begin(); err != nil {
+	if err := r.begin(ctx); err != nil {
 		return err
 	}
 	r.stage(api.StageEnvironment)
@@ -47,10 +47,10 @@ func (r *run) phases(ctx context.Context) error {
 		}
 	}
 	env := r.agentEnv()
-	err := r.phase(ctx, "agent_setup", &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
+	err := r.phase(ctx, phaseAgentSetup, &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
 		return p.agent.Setup(ctx, env)
 	})
-	r.trial.AgentInfo.Version = p.agent.Version()
+	r.trial.AgentInfo.Version = r.agentVersion()
 	if err != nil {
 		return err
 	}
@@ -60,6 +60,7 @@ func (r *run) phases(ctx context.Context) error {
 	if err := r.phase(ctx, "collect", nil, 0, "", r.collect); err != nil {
 		return err
 	}
+	r.collected = true
 	if p.disabled {
 		return nil
 	}
@@ -68,18 +69,23 @@ func (r *run) phases(ctx context.Context) error {
 }
 
 // begin plans the trial and writes down what was asked.
-func (r *run) begin() error {
+func (r *run) begin(ctx context.Context) error {
+	if r.former.id == "" {
+		r.former.id = result.NewUUID()
+		r.former.started = r.journal.add(Entry{Event: eventTrial, ID: r.former.id})
+	}
 	r.trial = result.Trial{
-		ID: result.NewUUID(), TaskName: r.Spec.TaskName, TrialName: r.Spec.TrialName,
+		ID: r.former.id, StartedAt: &r.former.started, TaskName: r.Spec.TaskName, TrialName: r.Spec.TrialName,
 		TrialURI: "file://" + filepath.ToSlash(r.dir), TaskID: result.TaskID{Path: r.Spec.TaskName},
 		TaskChecksum: r.Spec.TaskDigest, AgentInfo: newAgentInfo(r.Spec),
 	}
 	if r.Spec.Source != "" {
 		r.trial.Source = &r.Spec.Source
 	}
-	started := now()
-	r.trial.StartedAt = &started
 	r.trial.Config = result.NewTrialConfig(r.Spec, r.Spec.TaskName, "jobs/"+r.Spec.ExperimentID, r.Getenv)
+	if err := r.takeUp(ctx); err != nil {
+		return err
+	}
 	r.stage(api.StageTrialStarted)
 	config, err := r.trial.Config.Compact()
 	if err != nil {
@@ -122,18 +128,25 @@ func (r *run) write(name string, v any) error {
 }
 
 // phase runs f within limit (0: none), whose passing is an error of the name onLimit. The
-// phase is entered in the journal and, if timing is not nil, in the result.
+// phase is entered in the journal and, if timing is not nil, in the result. If another process has gone through
+// the phase, its end stands for f's; if one was in the midst of it, f has to go on from there.
 func (r *run) phase(ctx context.Context, name string, timing **result.Timing, limit time.Duration, onLimit string, f func(context.Context) error) error {
+	if end, over := r.former.ended[name]; over {
+		if timing != nil {
+			*timing = r.former.timing(name)
+		}
+		return end.failure()
+	}
 	if err := interruption(ctx); err != nil {
 		return err
 	}
-	r.journal.add(Entry{Event: "begin", Phase: name})
-	r.log.Debug("phase begins", "phase", name, "limit", limit)
-	started := now()
-	bounded, cancel := ctx, func() {}
-	if limit > 0 {
-		bounded, cancel = context.WithTimeout(ctx, limit)
+	r.caughtUp()
+	started, again := r.former.begun[name]
+	if !again {
+		started = r.journal.add(Entry{Event: eventBegin, Phase: name})
 	}
+	r.log.Debug("phase begins", "phase", name, "limit", limit, "again", again)
+	bounded, cancel := bound(ctx, started, again, limit)
 	defer cancel()
 	err := protect(func() error { return f(bounded) })
 	if err != nil {
@@ -143,30 +156,45 @@ func (r *run) phase(ctx context.Context, name string, timing **result.Timing, li
 			err = result.Errorf(onLimit, "%s took more than %s", strings.ReplaceAll(name, "_", " "), limit)
 		}
 	}
-	finished := now()
+	finished := r.journal.add(r.ending(name, err))
 	if timing != nil {
 		*timing = &result.Timing{StartedAt: &started, FinishedAt: &finished}
 	}
-	end := Entry{Event: "end", Phase: name}
-	if err != nil {
-		end.Error = classify(err).Type
-	}
-	r.journal.add(end)
-	r.log.Debug("phase ends", "phase", name, "took", finished.Sub(started), "error", end.Error)
+	r.log.Debug("phase ends", "phase", name, "took", finished.Sub(started), "error", err)
 	return err
 }
 
-// start starts the sandbox and uploads what its image does not bring.
-func (r *run) start(ctx context.Context) error {
-	box, err := r.Provider.Start(ctx, r.plan.spec)
-	if err != nil {
-		return fmt.Errorf("start %s sandbox: %w", r.Provider.Kind(), err)
+// ending is the entry for the end of a phase with err.
+func (r *run) ending(phase string, err error) Entry {
+	end := Entry{Event: eventEnd, Phase: phase}
+	if phase == phaseAgentSetup {
+		end.Version = r.plan.agent.Version()
 	}
-	r.box = journaled{box, r.journal}
-	r.journal.add(Entry{Event: "sandbox", Kind: r.Provider.Kind(), ID: box.ID()})
-	r.log.Info("sandbox started", "sandbox", r.Provider.Kind(), "id", box.ID())
-	if r.Sandbox != nil {
-		r.Sandbox(box.ID())
+	if err != nil {
+		e := classify(err)
+		end.Error, end.Message, end.Class, end.Lost = e.Type, e.Message, e.Class, errors.Is(err, sandbox.ErrLost)
+	}
+	return end
+}
+
+// agentVersion is what the agent found out in its setup, in this process or another.
+func (r *run) agentVersion() string {
+	if v := r.former.ended[phaseAgentSetup].Version; v != "" {
+		return v
+	}
+	return r.plan.agent.Version()
+}
+
+// start starts the sandbox, unless it runs, and uploads what its image does not bring.
+func (r *run) start(ctx context.Context) error {
+	if r.box == nil {
+		box, err := r.Provider.Start(ctx, r.plan.spec)
+		if err != nil {
+			return fmt.Errorf("start %s sandbox: %w", r.Provider.Kind(), err)
+		}
+		r.journal.add(Entry{Event: eventSandbox, Kind: r.Provider.Kind(), ID: box.ID()})
+		r.log.Info("sandbox started", "sandbox", r.Provider.Kind(), "id", box.ID())
+		r.use(box)
 	}
 	if !r.plan.upload {
 		return nil
@@ -181,7 +209,7 @@ type journaled struct {
 }
 
 func (j journaled) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
-	j.journal.add(Entry{Event: "process", ID: p.Name})
+	j.journal.add(Entry{Event: eventProcess, ID: p.Name})
 	return j.Sandbox.Run(ctx, p)
 }
 

@@ -135,10 +135,10 @@ func (r *run) stop(ctx context.Context) {
 	if r.box == nil {
 		return
 	}
-	r.journal.add(Entry{Event: "begin", Phase: "stop"})
+	r.journal.add(Entry{Event: eventBegin, Phase: phaseStop})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	end := Entry{Event: "end", Phase: "stop"}
+	end := Entry{Event: eventEnd, Phase: phaseStop}
 	if err := protect(func() error { return r.box.Stop(ctx) }); err != nil {
 		end.Error = classify(err).Type
 		r.log.Error("sandbox could not be stopped", "id", r.box.ID(), "error", err)

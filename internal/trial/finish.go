@@ -30,7 +30,7 @@ func (r *run) finish(ctx context.Context) Outcome {
 	if f.Outcome == api.StatusCancelled {
 		last = api.StageCancelled
 	}
-	if err := protect(func() error { r.stage(last); return nil }); err != nil {
+	if err := protect(func() error { r.caughtUp(); r.stage(last); return nil }); err != nil {
 		r.Log.Error("telling the last stage", "trial", r.Spec.TrialID, "error", err)
 	}
 	return Outcome{Finish: f, Dir: r.dir}
@@ -59,6 +59,8 @@ func (r *run) outcome() api.Finish {
 	}
 	f.ErrorType, f.ErrorMessage, f.ErrorClass = e.Type, clip(e.Message), e.Class
 	switch {
+	case r.handBack:
+		f.Outcome = api.StatusCancelled
 	case e.Type == result.CancelledError:
 		f.Outcome, f.ErrorClass = api.StatusCancelled, ""
 	case r.fatal != nil || e.Class != api.ClassResult:

@@ -39,7 +39,11 @@ type Config struct {
 	TaskDir string
 	// Dir is a folder of this trial alone. The trial directory is made in it, as Spec.TrialName, with
 	// JournalFile beside it.
-	Dir      string
+	Dir string
+	// Resume takes up the trial that a process which is gone has left in Dir, as its journal tells: what ended is
+	// not done again, and a running agent or verifier is waited for. If the sandbox is gone too, the trial begins anew, or, once
+	// its agent had begun, is handed back: the outcome is cancelled, with the error WorkerLost.
+	Resume   bool
 	Provider sandbox.Provider
 	// Owner is the installation, see sandbox.Spec.
 	Owner string
@@ -67,7 +71,7 @@ type Outcome struct {
 //     error of the agent that is a result (AgentTimeoutError) may stand beside it.
 //   - failed: ErrorType and ErrorClass say why, and whether another attempt makes sense. A reward beside it is
 //     one that the error spoils.
-//   - cancelled: ctx ended with ErrCancelled.
+//   - cancelled: ctx ended with ErrCancelled, or the trial could not be taken up, see Config.Resume.
 func Run(ctx context.Context, c Config) Outcome { return newRun(c).run(ctx) }
 
 func (r *run) run(ctx context.Context) Outcome {
@@ -87,6 +91,11 @@ type run struct {
 	log     *slog.Logger
 	logFile *os.File
 	journal *journal
+
+	former   former    // with Resume
+	replay   bool      // what former tells is being passed over
+	passed   api.Stage // the last stage of that
+	handBack bool      // it cannot be taken up
 
 	newAgent func(string, agent.Options) (agent.Agent, error)
 	maxFiles int // see maxFetchFiles
@@ -132,7 +141,13 @@ func (r *run) open() error {
 	}
 	r.logFile = f
 	r.log = slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.journal, err = openJournal(filepath.Join(r.Dir, JournalFile), r.Spec.TrialName)
+	journal := filepath.Join(r.Dir, JournalFile)
+	if r.Resume {
+		r.former, err = readJournal(journal)
+	}
+	if err == nil {
+		r.journal, err = openJournal(journal, r.Spec.TrialName)
+	}
 	if err != nil {
 		f.Close()
 		return result.Errorf(result.OSError, "open the trial's journal: %w", err)
@@ -143,14 +158,6 @@ func (r *run) open() error {
 func (r *run) close() {
 	r.journal.close()
 	r.logFile.Close()
-}
-
-// stage tells where the trial is.
-func (r *run) stage(s api.Stage) {
-	r.log.Info("stage", "stage", s)
-	if r.Stage != nil {
-		r.Stage(s)
-	}
 }
 
 // record keeps an error of the trial; the first one wins.

@@ -14,6 +14,9 @@ import (
 	"oddish/internal/tarball"
 )
 
+// verifierProcess is the name of the process that runs the tests.
+const verifierProcess = "verifier"
+
 // Paths inside the sandbox.
 const (
 	verifierDir = "/logs/verifier"
@@ -46,8 +49,10 @@ func (r *run) verify(ctx context.Context) error {
 	}
 	var rewards map[string]float64
 	err := r.phase(ctx, "verifier", &r.trial.Verifier, limit, result.VerifierTimeoutError, func(ctx context.Context) (err error) {
-		if err := r.prepareTests(ctx); err != nil {
-			return err
+		if !r.former.processes[verifierProcess] { // what it works with must not be touched once it has begun
+			if err := r.prepareTests(ctx); err != nil {
+				return err
+			}
 		}
 		if err := r.runTests(ctx); err != nil {
 			return err
@@ -56,6 +61,9 @@ func (r *run) verify(ctx context.Context) error {
 		return err
 	})
 	r.closeLive()
+	if err == nil && rewards == nil { // another process has read them
+		rewards, err = result.ReadRewards(filepath.Join(r.dir, result.VerifierDir))
+	}
 	if err != nil {
 		return err
 	}
@@ -125,7 +133,7 @@ func (r *run) runTests(ctx context.Context) error {
 			Env:    p.verifierVars,
 			User:   p.task.Config.Verifier.User,
 		},
-		Name:    "verifier",
+		Name:    verifierProcess,
 		Output:  verifierDir + "/" + result.TestOutputFile,
 		Timeout: p.timeouts.verifier,
 		Live:    r.openLive(filepath.Join(result.VerifierDir, result.TestOutputFile)),

@@ -52,6 +52,16 @@ func (a *admission) enter(ctx context.Context, n need) (leave func(), err error)
 	return func() { a.leave(w) }, nil
 }
 
+// join counts n as let in, whether it fits or not, and returns how to leave.
+func (a *admission) join(n need) (leave func()) {
+	w := &waiter{n: a.clamp(n)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used.cpus += w.n.cpus
+	a.used.memory += w.n.memory
+	return func() { a.leave(w) }
+}
+
 func (a *admission) leave(w *waiter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

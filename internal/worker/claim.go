@@ -57,16 +57,19 @@ func (w *Worker) claims(ctx context.Context) error {
 // take starts the jobs of a claim. Those that arrive after the end of ctx go back.
 func (w *Worker) take(ctx context.Context, claimed []api.Job) {
 	for _, spec := range claimed {
-		j := w.newJob(context.WithoutCancel(ctx), spec)
-		w.slots.take()
-		w.running.Go(func() {
-			defer w.slots.give()
-			defer w.jobs.remove(j)
-			w.runJob(j)
-		})
-		if ctx.Err() != nil {
-			j.stop(errHandedBack)
-		}
+		w.start(ctx, w.newJob(context.WithoutCancel(ctx), spec))
+	}
+}
+
+func (w *Worker) start(ctx context.Context, j *job) {
+	w.slots.take()
+	w.running.Go(func() {
+		defer w.slots.give()
+		defer w.jobs.remove(j)
+		w.runJob(j)
+	})
+	if ctx.Err() != nil {
+		j.stop(errHandedBack)
 	}
 }
 

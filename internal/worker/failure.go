@@ -57,6 +57,16 @@ func finishFor(j *job, err error) api.Finish {
 	}
 }
 
+// notSurvived hands an attempt back whose sandbox cannot be reached any more.
+func notSurvived(j *job) api.Finish {
+	return api.Finish{
+		Outcome:      api.StatusCancelled,
+		ErrorType:    errorShutdown,
+		ErrorMessage: fmt.Sprintf("the sandbox did not survive the worker: after its restart it offers no sandboxes of kind %q", j.Trial.Environment),
+		ErrorClass:   api.ClassInfrastructure,
+	}
+}
+
 // released hands an attempt back to the queue: stopped, though nobody asked for it.
 func released(j *job) api.Finish {
 	return api.Finish{

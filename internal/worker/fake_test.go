@@ -75,7 +75,9 @@ type fakeServer struct {
 	queue    []api.Job
 	wake     chan struct{} // closed and renewed when the queue grows
 	jobs     map[string]*seen
-	archives map[string][]byte // by task id
+	archives map[string][]byte  // by task id
+	running  map[string]api.Job // what resumed jobs were, by id
+	resumes  []api.ResumeJobs
 	claims   []api.Claim
 	beats    []api.Heartbeat
 	fetches  int
@@ -100,12 +102,13 @@ type seen struct {
 }
 
 func newFakeServer(t testing.TB) *fakeServer {
-	return &fakeServer{t: t, wake: make(chan struct{}), jobs: map[string]*seen{}, archives: map[string][]byte{}}
+	return &fakeServer{t: t, wake: make(chan struct{}), jobs: map[string]*seen{}, archives: map[string][]byte{}, running: map[string]api.Job{}}
 }
 
 func (s *fakeServer) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /worker/v1/claim", s.claim)
+	mux.HandleFunc("POST /worker/v1/resume", s.resume)
 	mux.HandleFunc("POST /worker/v1/heartbeat", s.heartbeat)
 	mux.HandleFunc("POST /worker/v1/cancels", s.cancels)
 	mux.HandleFunc("POST /worker/v1/jobs/{id}/events", s.events)
@@ -233,6 +236,26 @@ func (s *fakeServer) claim(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+func (s *fakeServer) resume(w http.ResponseWriter, r *http.Request) {
+	var in api.ResumeJobs
+	_ = json.NewDecoder(r.Body).Decode(&in)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resumes = append(s.resumes, in)
+	out := api.ResumedJobs{Jobs: []api.Job{}, Lost: []string{}}
+	for _, ref := range in.Jobs {
+		j := s.jobs[ref.ID]
+		if j == nil || j.lost || j.lease != ref.Lease || len(j.finishes) > 0 {
+			out.Lost = append(out.Lost, ref.ID)
+			continue
+		}
+		job := s.running[ref.ID]
+		job.Seq, job.LeaseSec = int64(len(j.events)), s.leaseSec
+		out.Jobs = append(out.Jobs, job)
+	}
+	answer(w, 200, out)
 }
 
 func (s *fakeServer) heartbeat(w http.ResponseWriter, r *http.Request) {

@@ -26,7 +26,7 @@ type home struct {
 	lock *os.File
 }
 
-// openHome takes the first free folder and empties it of what a killed worker left.
+// openHome takes the first free folder. What a killed worker left in it stays; see resume.go.
 func openHome(base string) (*home, error) {
 	for n := range maxHomes {
 		h := &home{base: base, name: "w" + strconv.Itoa(n)}
@@ -42,9 +42,9 @@ func openHome(base string) (*home, error) {
 			continue
 		}
 		h.lock = lock
-		if err := clearJobs(h.dir); err != nil {
+		if err := os.MkdirAll(jobsDir(h.dir), 0o700); err != nil {
 			h.close()
-			return nil, err
+			return nil, fmt.Errorf("folder of the worker: %w", err)
 		}
 		return h, nil
 	}
@@ -52,15 +52,6 @@ func openHome(base string) (*home, error) {
 }
 
 func (h *home) close() { _ = h.lock.Close() }
-
-// jobDir makes an empty folder for a job.
-func (h *home) jobDir() (string, error) {
-	dir, err := os.MkdirTemp(filepath.Join(h.dir, "jobs"), "")
-	if err != nil {
-		return "", fmt.Errorf("make a folder for the trial: %w", err)
-	}
-	return dir, nil
-}
 
 // tryLock locks the folder of a worker until the returned file is closed. The file is nil if
 // a live process holds the lock.
@@ -78,17 +69,6 @@ func tryLock(dir string) (*os.File, error) {
 		return nil, nil
 	}
 	return nil, fmt.Errorf("%s: %w", f.Name(), err)
-}
-
-func clearJobs(dir string) error {
-	jobs := filepath.Join(dir, "jobs")
-	if err := os.RemoveAll(jobs); err != nil {
-		return fmt.Errorf("remove what a former worker left: %w", err)
-	}
-	if err := os.Mkdir(jobs, 0o700); err != nil {
-		return fmt.Errorf("folder of the worker: %w", err)
-	}
-	return nil
 }
 
 // abandoned locks the folder of another worker if that worker is gone, and says whether it is. A

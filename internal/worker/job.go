@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -16,20 +15,20 @@ import (
 func (w *Worker) runJob(j *job) {
 	ctx := j.held
 	started := time.Now()
-	j.log.InfoContext(ctx, "trial claimed", "name", j.Trial.TrialName, "agent", j.Trial.Agent, "sandbox", j.Trial.Environment)
+	begins := "trial claimed"
+	if j.left != "" {
+		begins = "trial resumed"
+	}
+	j.log.InfoContext(ctx, begins, "name", j.Trial.TrialName, "agent", j.Trial.Agent, "sandbox", j.Trial.Environment)
 	defer j.report.close()
 
-	dir, err := w.home.jobDir()
+	dir, remove, err := w.jobDir(j)
 	if err != nil {
 		j.settle()
 		w.finish(j, finishFor(j, err))
 		return
 	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			j.log.WarnContext(ctx, "folder of the trial could not be removed", "dir", dir, "error", err)
-		}
-	}()
+	defer remove()
 
 	finish := w.perform(j, dir)
 	if !j.settle() {
@@ -43,6 +42,24 @@ func (w *Worker) runJob(j *job) {
 	j.log.DebugContext(ctx, "job over", "seconds", time.Since(started).Seconds())
 }
 
+// jobDir gives the job's folder, made now or by a former process, and how to remove it.
+func (w *Worker) jobDir(j *job) (dir string, remove func(), err error) {
+	dir = j.left
+	if dir == "" {
+		if dir, err = w.home.jobDir(j.Job); err != nil {
+			return "", nil, err
+		}
+	}
+	return dir, func() {
+		if err := removeJobDir(dir); err != nil {
+			j.log.WarnContext(j.held, "folder of the trial could not be removed", "dir", dir, "error", err)
+		}
+		if j.over != nil {
+			j.over()
+		}
+	}, nil
+}
+
 // perform runs the trial with everything that it needs around it.
 func (w *Worker) perform(j *job, dir string) api.Finish {
 	taskDir, release, err := w.tasks.acquire(j.run, j.log, j.Trial, func(ctx context.Context) (io.ReadCloser, error) {
@@ -54,6 +71,9 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 	}
 	defer release()
 	provider, ok := w.kinds[j.Trial.Environment]
+	if !ok && j.left != "" {
+		return notSurvived(j)
+	}
 	if !ok {
 		return finishFor(j, trouble(errorNoSandbox, "this worker offers no sandboxes of kind %q", j.Trial.Environment))
 	}
@@ -61,17 +81,21 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		return finishFor(j, permanent(errorWorker, "trial name %q cannot be the name of a folder", j.Trial.TrialName))
 	}
 	if !provider.Capabilities().Remote {
-		leave, err := w.admission.enter(j.run, w.c.resources(taskDir, j.Trial))
+		leave, err := w.admit(j, w.c.resources(taskDir, j.Trial))
 		if err != nil {
 			return finishFor(j, err)
 		}
 		defer leave()
+	}
+	if err := w.confirm(j); err != nil {
+		return finishFor(j, err)
 	}
 	defer w.follow(j, dir)()
 	return w.c.run(j.run, trial.Config{
 		Spec:     j.Trial,
 		TaskDir:  taskDir,
 		Dir:      dir,
+		Resume:   j.left != "",
 		Provider: provider,
 		Owner:    w.c.Owner,
 		Getenv:   w.c.Getenv,
@@ -79,6 +103,29 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Sandbox:  j.report.sandbox,
 		Log:      j.log,
 	}).Finish
+}
+
+// admit lets a trial in once the machine has room for it. One whose sandbox runs already is in.
+func (w *Worker) admit(j *job, n need) (leave func(), err error) {
+	if j.left != "" {
+		return w.admission.join(n), nil
+	}
+	return w.admission.enter(j.run, n)
+}
+
+// confirm asks the server whether the lease is still held, now that the trial would start. The claim's answer may have been
+// long on its way, or this process stopped, and the trial be another worker's by now: starting it as
+// well would harm no result, but be one more than the limit allows.
+func (w *Worker) confirm(j *job) error {
+	err := persist(j.run, j.log, "lease", func(ctx context.Context) error {
+		ack, err := w.c.Server.Progress(ctx, j.ID, j.Lease, api.Progress{Events: []api.ProgressEvent{}})
+		if err == nil && ack.Cancel {
+			j.stop(trial.ErrCancelled)
+		}
+		return err
+	})
+	j.check(err)
+	return err
 }
 
 // follow sends the growing files of the trial until the returned function is called.

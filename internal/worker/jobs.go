@@ -29,6 +29,10 @@ type job struct {
 
 	report *reporter
 
+	// Of a job that a former process has left: its folder, and what to do once that is gone. Otherwise zero.
+	left string
+	over func()
+
 	mu      sync.Mutex
 	timer   *time.Timer // at the end of the lease
 	settled bool        // the trial is over: nothing runs that another worker could run as well

@@ -28,7 +28,7 @@ type reporter struct {
 }
 
 func newReporter(s Server, j *job) *reporter {
-	return &reporter{server: s, j: j, wake: make(chan struct{}, 1)}
+	return &reporter{server: s, j: j, seq: j.Seq, wake: make(chan struct{}, 1)}
 }
 
 // stage reports that the trial entered a stage.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"oddish/internal/sandbox"
@@ -15,7 +16,8 @@ const (
 )
 
 // reap removes sandboxes that nobody uses, at once and every few minutes until ctx ends: those
-// of workers that were killed, and those of our own that could not be stopped.
+// of workers that were killed, and those of our own that could not be stopped. One whose job still has a
+// folder may be resumed, and is left alone.
 //
 // Another live worker's sandboxes carry the same owner. They are told apart by the label with the
 // name of its folder, whose lock a live worker holds; see home. A sandbox without the label is left alone.
@@ -49,17 +51,23 @@ func (w *Worker) reapKind(ctx context.Context, p *tracked) {
 		}
 	}
 	for name, infos := range byWorker {
-		if name == w.home.name {
-			w.reapOwn(ctx, p, infos)
+		if name == w.home.name || w.inherited.has(name) {
+			w.reapUnused(ctx, p, name, infos)
 		} else {
 			w.reapOther(ctx, p, name, infos)
 		}
 	}
 }
 
-func (w *Worker) reapOwn(ctx context.Context, p *tracked, infos []sandbox.Info) {
+// reapUnused removes sandboxes of the worker's folder of that name, which is locked.
+func (w *Worker) reapUnused(ctx context.Context, p *tracked, name string, infos []sandbox.Info) {
+	jobs, _, err := jobsIn(filepath.Join(w.home.base, name))
+	if err != nil {
+		w.log.WarnContext(ctx, "cannot tell which sandboxes are in use", "folder", name, "error", err)
+		return
+	}
 	for _, i := range infos {
-		if !p.uses(i.Name) {
+		if !p.uses(i.Name) && !named(jobs, i.Name) {
 			w.remove(ctx, p, i)
 		}
 	}
@@ -75,9 +83,7 @@ func (w *Worker) reapOther(ctx context.Context, p *tracked, name string, infos [
 		return
 	}
 	defer done()
-	for _, i := range infos {
-		w.remove(ctx, p, i)
-	}
+	w.reapUnused(ctx, p, name, infos)
 }
 
 func (w *Worker) remove(ctx context.Context, p *tracked, i sandbox.Info) {

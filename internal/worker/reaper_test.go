@@ -127,7 +127,7 @@ func TestWorkersThatShareAFolderTakeOneEach(t *testing.T) {
 	if err != nil || second.name != "w1" || first.name != "w0" {
 		t.Fatalf("%+v %v", second, err)
 	}
-	left, err := first.jobDir()
+	left, err := first.jobDir(api.Job{ID: "a", Lease: "lease-a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,8 +136,8 @@ func TestWorkersThatShareAFolderTakeOneEach(t *testing.T) {
 	if err != nil || third.name != "w0" {
 		t.Fatalf("%+v %v", third, err)
 	}
-	if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("what the former worker left is still there: %v", err)
+	if jobs, _, err := jobsIn(third.dir); err != nil || len(jobs) != 1 || jobs[0].dir != left || jobs[0].ID != "a" || jobs[0].Lease != "lease-a" {
+		t.Errorf("what the former worker left is read as %+v, %v", jobs, err)
 	}
 	second.close()
 	third.close()

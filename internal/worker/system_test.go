@@ -56,7 +56,7 @@ func (s *system) start() {
 	s.t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())
-	db, err := store.Open(ctx, "sqlite://"+filepath.Join(s.dir, "oddish.db"), log)
+	db, err := store.Open(ctx, "sqlite:///"+filepath.Join(s.dir, "oddish.db"), log)
 	s.must(err)
 	s.must(db.Migrate(ctx))
 	sealer, err := store.OpenSealer(s.dir, "")

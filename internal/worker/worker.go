@@ -4,7 +4,7 @@
 // Server interface) and knows no database. How a trial is run is package trial's matter, below; which
 // trial is run when, and what its outcome means for another attempt, the server's queue decides.
 //
-// Each loop has a file: claiming (claim.go), heartbeats (heartbeat.go), cancels (cancel.go), one job from claim to
+// Each loop has a file: taking up what a former process has left (resume.go), claiming (claim.go), heartbeats (heartbeat.go), cancels (cancel.go), one job from claim to
 // delivery (job.go), the reports of its progress (progress.go), its growing files
 // (tail.go) and final ones (files.go), and the removal of sandboxes that a killed worker left
 // behind (reaper.go).
@@ -37,6 +37,7 @@ const DefaultDrainTimeout = 30 * time.Second
 // *client.Error for answers of the server.
 type Server interface {
 	Claim(context.Context, api.Claim) (api.Claimed, error)
+	ResumeJobs(context.Context, api.ResumeJobs) (api.ResumedJobs, error)
 	Heartbeat(context.Context, api.Heartbeat) (api.HeartbeatAck, error)
 	Cancels(context.Context, api.Cancels) (api.CancelsAck, error)
 	Progress(ctx context.Context, jobID, lease string, p api.Progress) (api.ProgressAck, error)
@@ -92,6 +93,7 @@ type Worker struct {
 	tasks     *taskCache
 	kinds     map[string]*tracked // provider by kind
 	offered   []string            // kinds, preferred first
+	inherited inherited
 
 	lease    *leaseClock
 	running  sync.WaitGroup // one for each claimed job
@@ -125,6 +127,8 @@ func New(c Config) (*Worker, error) {
 		lease:    newLeaseClock(),
 		slots:    newSlots(c.Slots),
 		handBack: make(chan struct{}),
+
+		inherited: inherited{n: map[string]int{}},
 	}
 	w.admission = newAdmission(c.CPUs, c.MemoryBytes, w.slots.wake)
 	return w, nil
@@ -157,7 +161,8 @@ func setDefaults(c *Config) {
 	}
 }
 
-// Run claims and runs trials until ctx ends, and then drains: no new trial is claimed, running
+// Run first goes on with the trials that a killed process has left in Dir, if the server still has them as
+// running. It claims and runs trials until ctx ends, and then drains: no new trial is claimed, running
 // ones go on until DrainTimeout (heartbeats too), and those left are stopped and handed
 // back to the queue, which gives them to another worker without counting the attempt.
 //
@@ -181,13 +186,24 @@ func (w *Worker) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { w.heartbeats(serving) })
 	loops.Go(func() { w.cancels(serving) })
-	loops.Go(func() { w.reap(serving) })
 	defer loops.Wait()
 	defer stop()
 
 	w.log.InfoContext(ctx, "worker started", "slots", w.c.Slots, "sandboxes", w.offered, "dir", home.dir)
-	err = w.claims(ctx)
+	w.resume(ctx)
+	loops.Go(func() { w.reap(serving) })
+	err = w.takeJobs(ctx)
 	return errors.Join(err, w.drain(serving))
+}
+
+// takeJobs takes jobs, new ones and those that others have left, until ctx ends.
+func (w *Worker) takeJobs(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	others.Go(func() { w.resumeOthers(ctx) })
+	defer others.Wait()
+	defer cancel()
+	return w.claims(ctx)
 }
 
 // HandBack ends a drain at once: what still runs is stopped and handed back. Before the end

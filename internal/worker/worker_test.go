@@ -198,6 +198,33 @@ func TestALostLeaseAbandonsTheTrialQuietly(t *testing.T) {
 	}
 }
 
+func TestATrialWhoseLeaseEndedOnTheWayIsNotStarted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newRig(t, 2, g.run)
+		r.server.set(func() {
+			r.server.hold = func(req *http.Request) {
+				if strings.HasSuffix(req.URL.Path, "/jobs/a/events") {
+					r.server.set(func() { r.server.jobs["a"].lost = true })
+				}
+			}
+		})
+		r.start()
+		r.enqueue("a", "b")
+		synctest.Wait()
+		if _, started := g.leave["a"]; started || !slices.Equal(g.now(), []string{"b"}) {
+			t.Errorf("a was started: %t, %q run, want b alone", started, g.now())
+		}
+		if n := len(r.server.job("a").finishes); n != 0 {
+			t.Errorf("%d finishes of a lost job", n)
+		}
+		g.let("b")
+		r.finished("b")
+		r.finish()
+	})
+}
+
 func TestWithoutHeartbeatsTheTrialIsAbandonedAtTheEndOfItsLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

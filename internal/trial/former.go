@@ -1,0 +1,108 @@
+package trial
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// former is what a journal tells of a trial up to where another process left it. The zero
+// value is a trial that has not begun.
+type former struct {
+	id      string // of its result
+	started time.Time
+
+	begun   map[string]time.Time // phases
+	ended   map[string]Entry     // phases that need not be gone through again
+	sandbox string               // id; empty: none is known
+
+	processes map[string]bool // by name: they may have begun, and all that they need was in place
+	cut       bool            // the last phase was given up because its worker ended
+	stopping  bool            // the sandbox was about to be stopped
+}
+
+// readJournal gives what a journal tells, and cuts off a last line that was not written whole. No journal tells nothing.
+func readJournal(path string) (former, error) {
+	var f former
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	whole := data[:bytes.LastIndexByte(data, '\n')+1]
+	for line := range bytes.Lines(whole) {
+		var e Entry
+		if err := json.Unmarshal(line, &e); err != nil {
+			return former{}, fmt.Errorf("read %s: line %q: %w", path, line, err)
+		}
+		f.learn(e)
+	}
+	if len(whole) < len(data) {
+		return f, os.Truncate(path, int64(len(whole)))
+	}
+	return f, nil
+}
+
+// learn takes the next entry.
+func (f *former) learn(e Entry) {
+	switch e.Event {
+	case eventTrial:
+		f.id, f.started = e.ID, e.At
+		f.forget()
+	case eventAnew:
+		f.forget()
+	case eventResume:
+		f.cut, f.stopping = false, false
+	case eventSandbox:
+		f.sandbox = e.ID
+	case eventProcess:
+		f.processes[e.ID] = true
+	case eventBegin:
+		if e.Phase == phaseStop {
+			f.stopping = true
+		} else if _, again := f.begun[e.Phase]; !again {
+			f.begun[e.Phase] = e.At
+		}
+	case eventEnd:
+		if e.Error == result.WorkerLost {
+			f.cut = true // what it was about may go on in the sandbox
+		} else {
+			f.ended[e.Phase] = e
+		}
+	}
+}
+
+// forget leaves only what the trial is.
+func (f *former) forget() {
+	*f = former{
+		id: f.id, started: f.started,
+		begun: map[string]time.Time{}, ended: map[string]Entry{}, processes: map[string]bool{},
+	}
+}
+
+// timing is that of a phase that ended.
+func (f *former) timing(phase string) *result.Timing {
+	begin, end := f.begun[phase], f.ended[phase].At
+	return &result.Timing{StartedAt: &begin, FinishedAt: &end}
+}
+
+// failure is the error that ended the phase; nil: none.
+func (e Entry) failure() error {
+	if e.Error == "" {
+		return nil
+	}
+	err := &result.Error{Type: e.Error, Message: e.Message, Class: e.Class}
+	if e.Lost {
+		err.Err = sandbox.ErrLost
+	}
+	return err
+}
