@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -116,11 +117,27 @@ func (b *Box) SetNetwork(ctx context.Context, policy sandbox.Network) error {
 
 // Stop removes the sandbox.
 func (b *Box) Stop(context.Context) error {
+	var err error
 	b.stop.Do(func() {
 		close(b.stopped)
 		b.provider.remove(b.id)
+		err = errors.Join(b.endAll(), b.note(EventEnd, ""))
 	})
-	return nil
+	return err
+}
+
+// endAll notes the end of the processes that have not ended by themselves.
+func (b *Box) endAll() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	for _, proc := range b.processes {
+		if !proc.ended {
+			proc.ended = true
+			errs = append(errs, b.note(EventEnd, proc.Label))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Spec is what the sandbox was started with.

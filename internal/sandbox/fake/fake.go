@@ -6,13 +6,17 @@
 // its scripted end, the end of the verifier leaves a reward file, and every other command
 // succeeds at once. It accepts every image. Options is the whole list of what can be scripted.
 //
-// Nothing in it is random, and all waiting is on timers, so it works under testing/synctest.
+// A Journal tells which processes ran when, across programs that are killed.
+//
+// Nothing in it is random but the ids, and all waiting is on timers, so it works under testing/synctest.
 package fake
 
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"sync"
@@ -29,18 +33,21 @@ const TrialLabel = "oddish.trial"
 
 // Provider starts fake sandboxes. The zero value is not usable; see New.
 type Provider struct {
+	prefix string // of ids: a sandbox of a killed program must not be taken for another of the next
+
 	mu      sync.Mutex
 	boxes   map[string]*Box
 	started int
 	peak    int
 	starts  map[string]int // by trial
+	journal io.Writer      // nil: none
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
 
 // New gives a provider with no sandboxes.
 func New() *Provider {
-	return &Provider{boxes: map[string]*Box{}, starts: map[string]int{}}
+	return &Provider{prefix: "fake-" + rand.Text()[:8] + "-", boxes: map[string]*Box{}, starts: map[string]int{}}
 }
 
 // Kind is "fake".
@@ -83,13 +90,21 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 		return nil, startError(o.startError)
 	}
 	b := newBox(p, spec, o)
+	p.add(b)
+	if err := b.note(EventStart, ""); err != nil {
+		p.remove(b.id)
+		return nil, err
+	}
+	return b, nil
+}
+
+func (p *Provider) add(b *Box) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.started++
-	b.id = "fake-" + strconv.Itoa(p.started)
+	b.id = p.prefix + strconv.Itoa(p.started)
 	p.boxes[b.id] = b
 	p.peak = max(p.peak, len(p.boxes))
-	return b, nil
 }
 
 // count gives the how-manieth start of a trial this is.

@@ -4,8 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -349,3 +352,75 @@ func TestCommandsByLabel(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+func TestJournalTellsWhatRanWhen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var journal bytes.Buffer
+		p := New()
+		p.Journal(&journal)
+		box, err := p.Start(t.Context(), sandbox.Spec{Options: map[string]string{"duration": "3s", "verify_hangs": "true"}, Labels: map[string]string{TrialLabel: "t-1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time it is the same process
+			if _, err := box.Run(t.Context(), proc("agent")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.AfterFunc(time.Second, func() { box.Stop(context.Background()) })
+		if _, err := box.Run(t.Context(), proc("verifier")); !errors.Is(err, sandbox.ErrLost) {
+			t.Errorf("verifier: %v", err)
+		}
+		box.Stop(t.Context())
+		if _, err := box.Run(t.Context(), proc("late")); !errors.Is(err, sandbox.ErrLost) {
+			t.Errorf("after the end: %v", err)
+		}
+		synctest.Wait()
+		var got []string
+		begun := box.(*Box).created
+		for dec := json.NewDecoder(&journal); ; {
+			var n Note
+			if err := dec.Decode(&n); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if n.Sandbox != box.ID() || n.Trial != "t-1" || n.PID != os.Getpid() {
+				t.Errorf("note %+v", n)
+			}
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%.0fs %s %s", n.At.Sub(begun).Seconds(), n.Event, n.Process)))
+		}
+		want := []string{"0s start", "0s start agent", "3s end agent", "3s start verifier", "4s end verifier", "4s end"}
+		if !slices.Equal(got, want) {
+			t.Errorf("journal %q, want %q", got, want)
+		}
+	})
+}
+
+func TestNothingStartsThatCannotBeNoted(t *testing.T) {
+	t.Parallel()
+	p := New()
+	p.Journal(fullDisk{})
+	if _, err := p.Start(t.Context(), sandbox.Spec{}); !errors.Is(err, errFull) || p.Running() != 0 {
+		t.Errorf("start: %v, %d running", err, p.Running())
+	}
+	p.Journal(io.Discard)
+	box, err := p.Start(t.Context(), sandbox.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Journal(fullDisk{})
+	if _, err := box.Run(t.Context(), proc("agent")); !errors.Is(err, errFull) {
+		t.Errorf("run: %v", err)
+	}
+	if err := box.Stop(t.Context()); !errors.Is(err, errFull) || p.Running() != 0 {
+		t.Errorf("stop: %v, %d running", err, p.Running())
+	}
+}
+
+var errFull = errors.New("no space left")
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }

@@ -26,6 +26,7 @@ type process struct {
 	code     int
 	oom      bool
 	truncate bool
+	ended    bool // and noted so
 	finish   sync.Once
 }
 
@@ -34,14 +35,20 @@ func (b *Box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) 
 	if err := b.usable(ctx); err != nil {
 		return sandbox.Exit{}, err
 	}
-	proc := b.process(p)
+	proc, err := b.process(p)
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
 	if p.Live != nil {
 		fmt.Fprintf(p.Live, "fake %s started\n", p.Label)
 	}
 	if err := b.await(ctx, proc); err != nil {
 		return sandbox.Exit{}, err
 	}
-	proc.finish.Do(func() { b.end(proc) })
+	proc.finish.Do(func() { err = b.end(proc) })
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
 	if p.Live != nil {
 		p.Live.Write(bytes.TrimPrefix(b.output(proc), []byte(fmt.Sprintf("fake %s started\n", p.Label))))
 	}
@@ -52,11 +59,19 @@ func (b *Box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) 
 }
 
 // process gives the process of that name, started if it was not.
-func (b *Box) process(p sandbox.Process) *process {
+func (b *Box) process(p sandbox.Process) (*process, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if proc := b.processes[p.Name]; proc != nil {
-		return proc
+		return proc, nil
+	}
+	select {
+	case <-b.stopped: // since Run looked
+		return nil, b.lost()
+	default:
+	}
+	if err := b.note(EventStart, p.Label); err != nil {
+		return nil, err
 	}
 	b.commands = append(b.commands, p.Command)
 	proc := &process{Process: p, begun: time.Now()}
@@ -71,7 +86,7 @@ func (b *Box) process(p sandbox.Process) *process {
 	}
 	proc.oom = b.options.oom == p.Label && !proc.timedOut
 	b.processes[p.Name] = proc
-	return proc
+	return proc, nil
 }
 
 // await returns at the end of the process, or with the error that comes before it.
@@ -104,7 +119,7 @@ func (b *Box) await(ctx context.Context, proc *process) error {
 }
 
 // end leaves what the process leaves: its output and, at the proper end of a verifier, a reward.
-func (b *Box) end(proc *process) {
+func (b *Box) end(proc *process) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	out := b.output(proc)
@@ -123,6 +138,11 @@ func (b *Box) end(proc *process) {
 	case proc.Label == "verifier":
 		b.leaveReward()
 	}
+	if proc.ended { // with its sandbox
+		return nil
+	}
+	proc.ended = true
+	return b.note(EventEnd, proc.Label)
 }
 
 func (b *Box) output(proc *process) []byte {
