@@ -106,7 +106,7 @@ type UploadComplete struct {
 // Sweep submits trials of one task: POST /tasks/sweep.
 type Sweep struct {
 	TaskID            string            `json:"task_id"`
-	AppendToTask      bool              `json:"append_to_task,omitempty"`
+	AppendToTask      bool              `json:"append_to_task,omitempty" doc:"of earlier clients: the same as again, and without an experiment the trials join the task's newest"`
 	Name              *string           `json:"name,omitempty"`
 	Configs           []SweepConfig     `json:"configs"`
 	User              string            `json:"user"`
@@ -121,6 +121,7 @@ type Sweep struct {
 	ContentHash       *string           `json:"content_hash,omitempty"`
 	MaxAttempts       *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"20"`
 	Source            *string           `json:"source,omitempty" doc:"data set that the task belongs to"`
+	Again             bool              `json:"again,omitempty" doc:"make every trial anew; absent: trials of this kind that the experiment has already are counted, failed and cancelled ones tried again, and only the rest made"`
 }
 
 // SweepConfig is one agent of a sweep.
@@ -188,7 +189,18 @@ type Submitted struct {
 	ExperimentName string         `json:"experiment_name"`
 	CreatedAt      time.Time      `json:"created_at"`
 	NewTrialIDs    []string       `json:"new_trial_ids"`
+	// What the experiment had already. Together with the new ones these are the trials that were asked for.
+	RetriedTrialIDs  []string `json:"retried_trial_ids" doc:"had failed or been cancelled, and are tried again"`
+	ExistingTrials   int      `json:"existing_trials" doc:"trials that stand as they are"`
+	ExistingTrialIDs []string `json:"existing_trial_ids" doc:"those trials"`
 }
+
+// Headers of a submission. A client that draws a key for each submission may send it again until it has an answer: the server
+// carries it out once and gives the same answer for 24 hours.
+const (
+	IdempotencyKeyHeader      = "Idempotency-Key"      // up to 255 printable ASCII characters
+	IdempotencyReplayedHeader = "Idempotency-Replayed" // "true" in an answer that was given before
+)
 
 // Task is a task with the counts of its trials, and the trials themselves where asked for.
 type Task struct {
@@ -284,6 +296,7 @@ type Experiment struct {
 	ID           string         `json:"id"`
 	Name         string         `json:"name"`
 	IsPublic     bool           `json:"is_public"`
+	Paused       bool           `json:"paused" doc:"no trial is started; those that run go on"`
 	TaskCount    int            `json:"task_count"`
 	Total        int            `json:"total_trials"`
 	Completed    int            `json:"completed_trials"`

@@ -45,7 +45,23 @@ type Job struct {
 	Lease      string    `json:"lease"`
 	LeaseUntil time.Time `json:"lease_until"`
 	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the lease from now: what a worker goes by, since its clock may differ; absent: 60"`
+	Seq        int64     `json:"seq,omitempty" doc:"of a resumed job: number of the newest progress event that was seen; the next is one higher"`
 	Trial      TrialSpec `json:"trial"`
+}
+
+// ResumeJobs asks for running jobs that a former process of the worker has left on its machine: POST
+// /worker/v1/resume. Those whose leases are still held become the asking worker's; asking again is harmless.
+type ResumeJobs struct {
+	WorkerID string   `json:"worker_id" minLength:"1"`
+	Hostname string   `json:"hostname"`
+	Version  string   `json:"version"`
+	Jobs     []JobRef `json:"jobs" maxItems:"10000"`
+}
+
+// ResumedJobs answers ResumeJobs.
+type ResumedJobs struct {
+	Jobs []Job    `json:"jobs" doc:"to go on with: same attempt and lease as before"`
+	Lost []string `json:"lost" doc:"ids of the others: remove what is left of them"`
 }
 
 // TrialSpec says what to run. The task's archive is at GET /worker/v1/jobs/{id}/task.

@@ -42,6 +42,20 @@ func (c *Client) CancelExperiment(ctx context.Context, id string) (api.Cancelled
 	})
 }
 
+// PauseExperiment keeps trials of an experiment from being started; those that run go on. Repeating it is harmless.
+func (c *Client) PauseExperiment(ctx context.Context, id string) (api.Experiment, error) {
+	return do[api.Experiment](ctx, c, call{
+		method: http.MethodPost, path: path("experiments", id, "pause"), repeat: repeatSafe,
+	})
+}
+
+// ResumeExperiment ends the pause of an experiment. Repeating it is harmless.
+func (c *Client) ResumeExperiment(ctx context.Context, id string) (api.Experiment, error) {
+	return do[api.Experiment](ctx, c, call{
+		method: http.MethodPost, path: path("experiments", id, "resume"), repeat: repeatSafe,
+	})
+}
+
 // DeleteExperiment deletes an experiment with its trials and their files. It is not
 // repeated once it may have been received: the second would say 404.
 func (c *Client) DeleteExperiment(ctx context.Context, id string) (api.Deleted, error) {

@@ -20,7 +20,15 @@ type Page[T any] struct {
 
 // page asks for one page. A limit of 0 leaves the size to the server.
 func page[T any](ctx context.Context, c *Client, p string, limit int, cursor string) (Page[T], error) {
+	return matching[T](ctx, c, p, "", limit, cursor)
+}
+
+// matching is page for a list that takes a query.
+func matching[T any](ctx context.Context, c *Client, p, query string, limit int, cursor string) (Page[T], error) {
 	q := url.Values{}
+	if query != "" {
+		q.Set("q", query)
+	}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))
 	}

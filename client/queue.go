@@ -24,12 +24,12 @@ func (c *Client) SetQueueLimit(ctx context.Context, key string, limit api.QueueL
 	return do[api.QueueKeyHistory](ctx, c, keyCall(http.MethodPut, "/queue/limit", key, jsonBody(limit)))
 }
 
-// PauseQueue keeps trials of a queue key or pattern from being started. Repeating it is harmless.
+// PauseQueue keeps trials of a queue key or pattern, or with * of all keys, from being started. Repeating it is harmless.
 func (c *Client) PauseQueue(ctx context.Context, key string, why api.QueueReason) (api.QueueKeyHistory, error) {
 	return do[api.QueueKeyHistory](ctx, c, keyCall(http.MethodPost, "/queue/pause", key, jsonBody(why)))
 }
 
-// ResumeQueue ends the pause of a queue key or pattern. Repeating it is harmless.
+// ResumeQueue ends the pause of a queue key or pattern, or the hold of a key whose provider limits the rate. Repeating it is harmless.
 func (c *Client) ResumeQueue(ctx context.Context, key string, why api.QueueReason) (api.QueueKeyHistory, error) {
 	return do[api.QueueKeyHistory](ctx, c, keyCall(http.MethodPost, "/queue/resume", key, jsonBody(why)))
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -185,5 +186,25 @@ func TestATaskArchiveIsStreamedAndABreakInItIsNamed(t *testing.T) {
 	data, err := io.ReadAll(r)
 	if string(data) != "abc" || !Unreachable(err) || !strings.Contains(err.Error(), "/worker/v1/jobs/j/task") {
 		t.Errorf("%q, error %v", data, err)
+	}
+}
+
+func TestExperimentsArePausedByTheirName(t *testing.T) {
+	t.Parallel()
+	var got []string
+	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Method+" "+r.URL.Path)
+		reply(w, 200, api.Experiment{ID: "e1", Paused: strings.HasSuffix(r.URL.Path, "/pause")})
+	})
+	paused, err := c.PauseExperiment(t.Context(), "my experiment")
+	if err != nil || !paused.Paused {
+		t.Errorf("%+v %v", paused, err)
+	}
+	resumed, err := c.ResumeExperiment(t.Context(), "my experiment")
+	if err != nil || resumed.Paused {
+		t.Errorf("%+v %v", resumed, err)
+	}
+	if want := []string{"POST /experiments/my experiment/pause", "POST /experiments/my experiment/resume"}; !slices.Equal(got, want) {
+		t.Errorf("sent %q, want %q", got, want)
 	}
 }

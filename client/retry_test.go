@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,8 +54,10 @@ func TestWhatIsRepeatedAndWhatIsNot(t *testing.T) {
 		"a read after a gateway timeout":           {get, 504, 2},
 		"a read after an internal error":           {get, 500, 1},
 		"a read of what is not there":              {get, 404, 1},
-		"a submission after a broken connection":   {submit, 0, 1},
-		"a submission after a bad gateway":         {submit, 502, 1},
+		"a submission after a broken connection":   {submit, 0, 2},
+		"a submission after a bad gateway":         {submit, 502, 2},
+		"a submission after a gateway timeout":     {submit, 504, 2},
+		"a submission whose key was used":          {submit, 409, 1},
 		"a submission that was refused for now":    {submit, 503, 2},
 		"a submission when too many":               {submit, 429, 2},
 		"a claim that was refused for now":         {claim, 503, 1},
@@ -73,6 +77,31 @@ func TestWhatIsRepeatedAndWhatIsNot(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		})
+	}
+}
+
+func TestASubmissionKeepsItsKeyAndTheNextHasAnother(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var keys, bodies []string
+	h, _ := script(0, 502, 429)
+	c := serve(t, Options{}, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		keys, bodies = append(keys, r.Header.Get(api.IdempotencyKeyHeader)), append(bodies, string(body))
+		mu.Unlock()
+		h(w, r)
+	})
+	for range 2 {
+		if _, err := c.Submit(t.Context(), api.Sweep{TaskID: "t"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(keys) != 5 || len(keys[0]) < 20 || len(slices.Compact(slices.Clone(keys))) != 2 || keys[3] == keys[4] {
+		t.Errorf("keys %q", keys)
+	}
+	if len(slices.Compact(bodies)) != 1 {
+		t.Errorf("bodies %q", bodies)
 	}
 }
 

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -41,12 +42,13 @@ func (q TasksQuery) values() url.Values {
 	return v
 }
 
-// Submit creates trials of an uploaded task. It is repeated only while the server cannot
-// have received it, since twice is twice as many trials: after a connection that broke in
-// between, look before submitting again.
+// Submit asks for trials of an uploaded task: those that its experiment does not have already, or all of them anew with
+// s.Again. Each call draws a key by which the server knows its repetitions, so that it is carried out once however often
+// the connection breaks.
 func (c *Client) Submit(ctx context.Context, s api.Sweep) (api.Submitted, error) {
 	return do[api.Submitted](ctx, c, call{
-		method: http.MethodPost, path: "/tasks/sweep", body: jsonBody(s), repeat: repeatUnsent,
+		method: http.MethodPost, path: "/tasks/sweep", body: jsonBody(s), repeat: repeatSafe,
+		header: http.Header{api.IdempotencyKeyHeader: {rand.Text()}},
 	})
 }
 

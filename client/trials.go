@@ -35,6 +35,22 @@ func (c *Client) TrialFile(ctx context.Context, id, name string) (io.ReadCloser,
 	return resp.Body, nil
 }
 
+// TrialsPage returns one page of the trials that match a query, the newest first; an empty query matches all, an empty cursor is
+// the first page. A *Error with status 422 says what is wrong about the query.
+func (c *Client) TrialsPage(ctx context.Context, query string, limit int, cursor string) (Page[api.Trial], error) {
+	return matching[api.Trial](ctx, c, "/trials", query, limit, cursor)
+}
+
+// RetryTrials queues trials again that did not end well. Repeating it is harmless: those that wait or run are left out.
+func (c *Client) RetryTrials(ctx context.Context, r api.RetryTrials) (api.RetriedTrials, error) {
+	return do[api.RetriedTrials](ctx, c, call{method: http.MethodPost, path: "/trials/retry", body: jsonBody(r), repeat: repeatSafe})
+}
+
+// CancelTrials stops the trials that match a query. Repeating it is harmless.
+func (c *Client) CancelTrials(ctx context.Context, r api.CancelTrials) (api.Cancelled, error) {
+	return do[api.Cancelled](ctx, c, call{method: http.MethodPost, path: "/trials/cancel", body: jsonBody(r), repeat: repeatSafe})
+}
+
 // CancelTrial stops one trial. Repeating it is harmless.
 func (c *Client) CancelTrial(ctx context.Context, id string) (api.Cancelled, error) {
 	return do[api.Cancelled](ctx, c, call{method: http.MethodPost, path: path("trials", id, "cancel"), repeat: repeatSafe})

@@ -29,6 +29,12 @@ func (c *Client) Claim(ctx context.Context, in api.Claim) (api.Claimed, error) {
 	})
 }
 
+// ResumeJobs asks for jobs that a former process of the worker has left. Repeating it is harmless; it is
+// not repeated here. A *Error with status 404 if the server is too old to know the question.
+func (c *Client) ResumeJobs(ctx context.Context, in api.ResumeJobs) (api.ResumedJobs, error) {
+	return do[api.ResumedJobs](ctx, c, call{method: http.MethodPost, path: "/worker/v1/resume", body: jsonBody(in)})
+}
+
 // Heartbeat renews the leases of a worker's jobs. Repeating it is harmless.
 func (c *Client) Heartbeat(ctx context.Context, in api.Heartbeat) (api.HeartbeatAck, error) {
 	return do[api.HeartbeatAck](ctx, c, call{

@@ -3,7 +3,7 @@
 #
 # Everything of it is below DIR; it listens on a unix socket only. `start` installs PostgreSQL from the system's packages
 # when it is missing and we are root, waits until it answers, and prints one line on stdout, a database URL. It is harmless to start
-# one that runs. Exit status 3: it cannot be had here; the reason is on stderr.
+# one that runs. It does not wait for the disk unless POSTGRES_FSYNC=on. Exit status 3: it cannot be had here; the reason is on stderr.
 set -euo pipefail
 
 usage() {
@@ -50,7 +50,7 @@ start() {
 		[[ -d $dir/data ]] || as_user "$bin/initdb" -D "$dir/data" -U oddish -A trust -E UTF8 --no-sync >"$dir/initdb.log" 2>&1 ||
 			unavailable "initdb failed: $(tail -n 1 "$dir/initdb.log")"
 		as_user "$bin/pg_ctl" -D "$dir/data" -l "$dir/data/server.log" -w \
-			-o "-k '$dir' -c listen_addresses='' -c fsync=off -c max_connections=200" start >"$dir/start.log" 2>&1 ||
+			-o "-k '$dir' -c listen_addresses='' -c fsync=${POSTGRES_FSYNC:-off} -c max_connections=200" start >"$dir/start.log" 2>&1 ||
 			unavailable "it did not start: $(tail -n 1 "$dir/start.log")"
 	fi
 	echo "postgresql://oddish@/postgres?host=$dir"

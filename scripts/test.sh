@@ -70,6 +70,8 @@ postgres() {
 		return
 	fi
 	ODDISH_TEST_POSTGRES=$url go test ./internal/store/... ./internal/queue/... ./internal/server/...
+	say chaos on PostgreSQL
+	ODDISH_TEST_POSTGRES=$url go test ./test/chaos -run PostgreSQL
 }
 
 unit() {

@@ -66,7 +66,7 @@ func (r *boardRow) take(t api.Trial, now time.Time) {
 // stream, which is read from its beginning.
 func (b *board) apply(e api.Event, now time.Time) *boardRow {
 	r := b.byID[e.TrialID]
-	if r == nil || !newer(e.Attempt, progressOf(e.Status, e.Stage), r.attempt, progressOf(r.status, r.stage)) {
+	if r == nil || !newer(e.Attempt, progressOf(e.Attempt, e.Status, e.Stage), r.attempt, progressOf(r.attempt, r.status, r.stage)) {
 		return nil
 	}
 	r.attempt, r.status, r.stage, r.since = e.Attempt, e.Status, e.Stage, now
@@ -81,10 +81,13 @@ func newer(attempt, progress, oldAttempt, oldProgress int) bool {
 	return progress > oldProgress
 }
 
-// progressOf orders the states of one attempt.
-func progressOf(s api.Status, stage api.Stage) int {
+// progressOf orders the states of one attempt. A trial that waits after an attempt was queued once more, when that had ended.
+func progressOf(attempt int, s api.Status, stage api.Stage) int {
 	switch s {
 	case api.StatusQueued:
+		if attempt > 0 {
+			return 40
+		}
 		return 0
 	case api.StatusRunning:
 		for i, known := range []api.Stage{

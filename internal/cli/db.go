@@ -35,16 +35,18 @@ type databaseState struct {
 }
 
 func (a *App) dbSetupCommand() *cobra.Command {
-	asJSON := false
+	asJSON, adopt := false, false
 	cmd := &cobra.Command{
 		Use:   "setup [flags]",
 		Short: "Create the tables, or bring them up to date",
-		Long:  "Create the tables, or bring them up to date. `oddish api` does the same when it starts. It may be repeated.",
-		Args:  noArgs,
+		Long: "Create the tables, or bring them up to date. `oddish api` does the same when it starts. It may be repeated. " +
+			"A PostgreSQL that takes no connections yet is waited for, up to 30 s.",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.database(cmd.Context(), true, asJSON)
+			return a.setUp(cmd.Context(), adopt, asJSON)
 		},
 	}
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "take the secret key and the artifacts here for those of the database, whose own are lost: secrets of waiting trials and older files stay behind")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON: {database, version, latest, current}")
 	return cmd
 }
@@ -63,6 +65,38 @@ func (a *App) dbStatusCommand() *cobra.Command {
 	return cmd
 }
 
+func (a *App) setUp(ctx context.Context, adopt, asJSON bool) error {
+	if adopt {
+		if err := a.adopt(ctx); err != nil {
+			return err
+		}
+	}
+	return a.database(ctx, true, asJSON)
+}
+
+// adopt makes the key and artifacts of this data directory those of the database.
+func (a *App) adopt(ctx context.Context) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	d, err := a.dbTarget()
+	if err != nil {
+		return err
+	}
+	if err := prepareDataDir(d.dir); err != nil {
+		return err
+	}
+	own, err := openIdentity(d.cfg, d.dir)
+	if err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, d.cfg, d.dir, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return own.adopt(ctx, db)
+}
+
 func (a *App) database(ctx context.Context, setup, asJSON bool) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
@@ -70,7 +104,16 @@ func (a *App) database(ctx context.Context, setup, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	state, err := readDatabase(ctx, cfg, setup)
+	var state databaseState
+	look := func() (err error) {
+		state, err = readDatabase(ctx, cfg, setup)
+		return err
+	}
+	if setup {
+		err = a.untilReady(ctx, look)
+	} else {
+		err = look()
+	}
 	if err != nil {
 		return err
 	}

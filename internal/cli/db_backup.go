@@ -49,7 +49,10 @@ func (a *App) dbBackup(ctx context.Context, file string, databaseOnly, asJSON bo
 	src := backup.Source{
 		DB: db, Program: Version(), DatabaseOnly: databaseOnly, KeyFile: filepath.Join(d.dir, store.KeyFile),
 	}
-	blobs := filepath.Join(d.dir, "blobs")
+	blobs, err := d.cfg.Artifacts(d.dir)
+	if err != nil {
+		return err
+	}
 	if exists(blobs) {
 		if src.Blobs, err = blob.NewLocal(blobs); err != nil {
 			return err
@@ -119,6 +122,10 @@ func (a *App) dbRestore(ctx context.Context, file string, yes, asJSON bool) erro
 	m, err := backup.Read(a.path(file))
 	if err != nil {
 		return err
+	}
+	if m.Artifacts && d.cfg.ArtifactsDir != "" {
+		return failf("unset it, restore, and move the folder blobs from the data directory to its place",
+			"artifacts are restored into the data directory, and ODDISH_ARTIFACTS_DIR is set to %s", d.cfg.ArtifactsDir)
 	}
 	if err := prepareDataDir(d.dir); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -54,7 +53,7 @@ func (a *App) dbCopy(ctx context.Context, fromURL, toURL string, asJSON bool) er
 		return fmt.Errorf("source: %w", err)
 	}
 	defer from.Close()
-	to, err := openMigrated(ctx, toURL, slog.New(slog.DiscardHandler))
+	to, err := openMigrated(ctx, toURL, store.Options{})
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}

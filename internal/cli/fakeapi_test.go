@@ -27,6 +27,8 @@ type fakeAPI struct {
 	refuse func(n int) int
 	// hangUp ends event streams after the last event, instead of leaving them open.
 	hangUp bool
+	// paused says that the experiment is.
+	paused bool
 	// broken answers everything about experiments with 503.
 	broken bool
 }
@@ -43,7 +45,7 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	mux.HandleFunc("POST /tasks/upload/complete", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, api.Upload{}) })
 	mux.HandleFunc("POST /tasks/sweep", f.sweep)
 	mux.HandleFunc("GET /experiments/{id}", f.unlessBroken(func(w http.ResponseWriter, _ *http.Request) {
-		e := api.Experiment{ID: "exp1", Name: "fake", Total: len(f.trials), Counts: map[api.Status]int{}}
+		e := api.Experiment{ID: "exp1", Name: "fake", Paused: f.paused, Total: len(f.trials), Counts: map[api.Status]int{}}
 		for _, t := range f.trials {
 			if t.Status.Terminal() {
 				e.Completed++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"oddish/api"
@@ -16,6 +17,7 @@ type watchOptions struct {
 	name       string
 	ids        []string // empty: every trial of the experiment
 	fromStart  bool     // tell what happened before, too
+	known      []string // of ids: those of which it is not told
 	quiet      bool
 	started    time.Time
 }
@@ -46,12 +48,11 @@ func (a *App) follow(ctx context.Context, c connection, o watchOptions) ([]api.T
 	trials, err := f.snapshot(ctx)
 	if err == nil {
 		f.board = newBoard(trials, o.fromStart, time.Now())
+		f.notePause(ctx, trials)
+		f.board.refresh(chosen(trials, o.known), time.Now())
 		f.view = a.newView(o)
-		err = f.watch(ctx)
+		trials, err = f.untilEnded(ctx)
 		f.view.stop()
-	}
-	if err == nil {
-		trials, err = f.snapshot(ctx)
 	}
 	switch {
 	case err == nil:
@@ -83,14 +84,30 @@ type follower struct {
 	lostAt time.Time // zero while connected
 }
 
+// notePause says so where there is a reason to wait that no trial shows.
+func (f *follower) notePause(ctx context.Context, trials []api.Trial) {
+	waits := func(t api.Trial) bool { return t.Status == api.StatusQueued || t.Status == api.StatusRetrying }
+	if f.o.quiet || !slices.ContainsFunc(trials, waits) {
+		return
+	}
+	if e, err := f.conn.client.Experiment(ctx, f.o.experiment); err == nil && e.Paused {
+		f.app.warn("experiment %s is paused: `oddish resume -e %s` ends that", e.Name, e.ID)
+	}
+}
+
 // snapshot reads the watched trials from the server.
 func (f *follower) snapshot(ctx context.Context) ([]api.Trial, error) {
 	trials, err := f.conn.client.ExperimentTrials(ctx, f.o.experiment)
 	if err != nil || len(f.o.ids) == 0 {
 		return trials, err
 	}
-	want := make(map[string]bool, len(f.o.ids))
-	for _, id := range f.o.ids {
+	return chosen(trials, f.o.ids), nil
+}
+
+// chosen are the trials with those ids.
+func chosen(trials []api.Trial, ids []string) []api.Trial {
+	want := make(map[string]bool, len(ids))
+	for _, id := range ids {
 		want[id] = true
 	}
 	var out []api.Trial
@@ -99,7 +116,24 @@ func (f *follower) snapshot(ctx context.Context) ([]api.Trial, error) {
 			out = append(out, t)
 		}
 	}
-	return out, nil
+	return out
+}
+
+// untilEnded watches until every trial has ended, and returns them. One that ended and was then queued once more is watched
+// to its new end.
+func (f *follower) untilEnded(ctx context.Context) ([]api.Trial, error) {
+	for {
+		if err := f.watch(ctx); err != nil {
+			return nil, err
+		}
+		trials, err := f.snapshot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if f.board.refresh(trials, time.Now()); f.board.done() {
+			return trials, nil
+		}
+	}
 }
 
 // watch returns nil once every trial has ended.

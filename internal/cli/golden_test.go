@@ -50,6 +50,8 @@ func TestHelpIsAsRecorded(t *testing.T) {
 		{"help_run.txt", "run --help"},
 		{"help_status.txt", "status --help"},
 		{"help_cancel.txt", "cancel --help"},
+		{"help_pause.txt", "pause --help"},
+		{"help_resume.txt", "resume --help"},
 		{"help_clean.txt", "clean --help"},
 		{"help_api.txt", "api --help"},
 		{"help_worker.txt", "worker --help"},
@@ -128,6 +130,7 @@ func someQueueKeys() ([]api.QueueKey, []api.QueueChange) {
 	age := func(s float64) *float64 { return &s }
 	str := func(s string) *string { return &s }
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	until := at.Add(34 * time.Second)
 	return []api.QueueKey{
 			{Key: "local", Limit: num(8), ConfiguredLimit: num(8), Running: 8, Queued: 112, OldestAgeSeconds: age(75)},
 			{Key: "openai/*", Limit: num(20), Running: 12, Queued: 90, Retrying: 3, OldestAgeSeconds: age(7500), Paused: true, PausedBy: str("openai/*")},
@@ -135,7 +138,10 @@ func someQueueKeys() ([]api.QueueKey, []api.QueueChange) {
 				Paused: true, PausedBy: str("openai/*"), BoundedBy: str("openai/*")},
 			{Key: "openrouter/a-maker/a-model-with-a-very-long-name-20260501", Limit: num(0), ConfiguredLimit: num(0)},
 			{Key: "xai/*", Paused: true, PausedBy: str("xai/*")},
+			{Key: "xai/grok-4", Limit: num(64), ConfiguredLimit: num(64), EffectiveLimit: num(12), Running: 9, Queued: 130, Held: 40, HeldUntil: &until},
 		}, []api.QueueChange{
+			{At: at.Add(73 * time.Hour), Kind: "growth", From: num(6), To: num(7), Reason: "a success at the limit"},
+			{At: at.Add(73 * time.Hour), Kind: "rate_limit", From: num(8), To: num(6), Reason: "rate limit: the provider asked to wait 30s"},
 			{At: at.Add(72 * time.Hour), Kind: "default", From: num(4), To: num(8), By: "ann"},
 			{At: at.Add(3 * time.Hour), Kind: "limit", From: num(8), To: num(4), Reason: "the provider asked us to slow down until the end of the month", By: "bob"},
 			{At: at.Add(time.Hour), Kind: "resume", By: "ann"},
@@ -165,9 +171,11 @@ func TestTablesFitTheirWidth(t *testing.T) {
 		width int
 		text  func(width int) string
 	}{
-		{"queue_80.txt", 80, func(w int) string { return queueTable(w, keys) }},
-		{"queue_160.txt", 160, func(w int) string { return queueTable(w, keys) }},
-		{"queue_key.txt", 80, func(w int) string { return queueKeyText(keys[2]) + "\n\n" + changesTable(w, changes, time.UTC) }},
+		{"queue_80.txt", 80, func(w int) string { return queueTable(w, keys, time.UTC) }},
+		{"queue_160.txt", 160, func(w int) string { return queueTable(w, keys, time.UTC) }},
+		{"queue_key.txt", 80, func(w int) string {
+			return queueKeyText(keys[2], time.UTC) + "\n\n" + changesTable(w, changes, time.UTC)
+		}},
 		{"results_80.txt", 80, func(w int) string { return resultsTable(w, someTrials()) }},
 		{"results_160.txt", 160, func(w int) string { return resultsTable(w, someTrials()) }},
 		{"results_pipe.txt", 0, func(w int) string { return resultsTable(w, someTrials()) }},

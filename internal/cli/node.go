@@ -8,7 +8,6 @@ import (
 	"net"
 	"oddish/client"
 	"oddish/internal/backup"
-	"oddish/internal/blob"
 	"oddish/internal/config"
 	"oddish/internal/queue"
 	"oddish/internal/sandbox"
@@ -62,19 +61,18 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 	if n.db, err = openDatabase(ctx, n.cfg, n.dir, n.log); err != nil {
 		return err
 	}
-	sealer, err := store.OpenSealer(n.dir, n.cfg.SecretKey)
+	own, err := openIdentity(n.cfg, n.dir)
 	if err != nil {
 		return err
 	}
-	blobs, err := blob.NewLocal(filepath.Join(n.dir, "blobs"))
-	if err != nil {
+	if err := own.check(ctx, n.db); err != nil {
 		return err
 	}
 	limits, err := queueLimits(n.cfg.ModelConcurrencyOverrides, f.nConcurrent.m)
 	if err != nil {
 		return err
 	}
-	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits})
+	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: own.sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits, Lease: n.cfg.Lease})
 	withWorker := n.cfg.AutoStartWorkers && !f.noWorker
 	providers, kind, err := n.chooseSandboxes(ctx, withWorker)
 	if err != nil {
@@ -85,7 +83,7 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 		return err
 	}
 	n.server, err = server.New(server.Config{
-		DB: n.db, Queue: n.queue, Blobs: blobs, Log: n.log, Version: Version(), Environment: kind,
+		DB: n.db, Queue: n.queue, Blobs: own.blobs, Log: n.log, Version: Version(), Environment: kind,
 		APIKey: n.cfg.APIKey, MaxUploadBytes: n.cfg.MaxTaskUploadMB << 20, TempDir: tmp,
 	})
 	if err != nil || !withWorker {
@@ -117,12 +115,12 @@ func (n *node) chooseSandboxes(ctx context.Context, withWorker bool) ([]sandbox.
 
 // openDatabase opens the configured database and brings its tables up to date.
 func openDatabase(ctx context.Context, cfg config.Config, dir string, log *slog.Logger) (*store.DB, error) {
-	return openMigrated(ctx, cfg.DatabaseURL(dir), log)
+	return openMigrated(ctx, cfg.DatabaseURL(dir), store.Options{Log: log, PoolSize: cfg.DBPoolSize})
 }
 
 // openMigrated opens a database, which is made if absent, and brings its tables up to date.
-func openMigrated(ctx context.Context, url string, log *slog.Logger) (*store.DB, error) {
-	db, err := store.Open(ctx, url, log)
+func openMigrated(ctx context.Context, url string, o store.Options) (*store.DB, error) {
+	db, err := store.OpenWith(ctx, url, o)
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +135,9 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
+	}
+	if err := journalFake(providers, cfg.FakeJournal); err != nil {
+		return nil, err
 	}
 	if slots == 0 {
 		slots = cfg.Slots()

@@ -274,6 +274,49 @@ func TestBoardTakesOnlyNews(t *testing.T) {
 	}
 }
 
+func TestATrialThatIsTriedAgainIsNotTakenForEnded(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	one := 1.0
+	b := newBoard([]api.Trial{{ID: "a", Status: api.StatusQueued, Attempts: 1}}, false, now) // it failed, and waits once more
+	for _, tc := range []struct {
+		name string
+		e    api.Event
+		news bool
+	}{
+		{"the end of its first attempt", api.Event{TrialID: "a", Attempt: 1, Status: api.StatusFailed, ErrorType: "X"}, false},
+		{"that it waits", api.Event{TrialID: "a", Attempt: 1, Status: api.StatusQueued}, false},
+		{"its second attempt", api.Event{TrialID: "a", Attempt: 2, Status: api.StatusRunning}, true},
+		{"the end of it", api.Event{TrialID: "a", Attempt: 2, Status: api.StatusFailed}, true},
+		{"that it waits again", api.Event{TrialID: "a", Attempt: 2, Status: api.StatusQueued}, true},
+		{"its third attempt's end", api.Event{TrialID: "a", Attempt: 3, Status: api.StatusSuccess, Reward: &one}, true},
+	} {
+		if got := b.apply(tc.e, now) != nil; got != tc.news {
+			t.Errorf("%s: news is %v", tc.name, got)
+		}
+		if ended := tc.e.Status.Terminal() && tc.news; b.done() != ended {
+			t.Errorf("after %s the board is done: %v", tc.name, b.done())
+		}
+	}
+}
+
+func TestASubmissionSaysWhatWasThere(t *testing.T) {
+	t.Parallel()
+	for want, n := range map[string][3]int{ // existing, tried again, new
+		"": {0, 0, 4},
+		"1 trial: all there already (--again runs all of them anew)":                       {1, 0, 0},
+		"12 trials: 8 there already, 1 tried again, 3 new (--again runs all of them anew)": {8, 1, 3},
+		"3 trials: 3 tried again (--again runs all of them anew)":                          {0, 3, 0},
+		"5 trials: 2 there already, 3 new (--again runs all of them anew)":                 {2, 0, 3},
+		"1200 trials: 1000 there already, 200 tried again (--again runs all of them anew)": {1000, 200, 0},
+	} {
+		s := submission{retried: n[1], made: n[2], known: make([]string, n[0]+n[1]), trialIDs: make([]string, n[0]+n[1]+n[2])}
+		if got := s.counts(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestExperimentNamesHaveTheKnownForm(t *testing.T) {
 	t.Parallel()
 	for range 50 {

@@ -25,7 +25,9 @@ func (a *App) queueCommand() *cobra.Command {
 		Short:   "Show what waits and runs under each limit, change limits, pause",
 		Long: "Show every queue key with its limit and what runs and waits under it; or one KEY, with what was changed of it. " +
 			"A key is a model, such as openai/gpt-5.2, or `local` for the agents that need none. " +
-			"A pattern such as 'openai/*' stands for all keys of a provider together; its limit holds on top of theirs.",
+			"A pattern such as 'openai/*' stands for all keys of a provider together; its limit holds on top of theirs. " +
+			"A key whose provider limits the rate is held for a while and goes on with a lower limit, EFFECTIVE, that grows again with success. " +
+			"HELD trials belong to paused experiments (`oddish pause`).",
 		Example: "oddish queue\noddish queue openai/gpt-5.2                # with the history of its limit\n" +
 			"oddish queue limit openai/gpt-5.2 16 --reason \"more quota\"\noddish queue limit 'openai/*' 40\noddish queue pause 'openai/*'",
 		Args: atMostOne,
@@ -61,7 +63,7 @@ func (a *App) queue(ctx context.Context, f *queueFlags, key string) error {
 		p.line("No queue keys yet: each comes with the first trial of its model.")
 		return nil
 	}
-	p.line(queueTable(p.width, q.Keys))
+	p.line(queueTable(p.width, q.Keys, time.Local))
 	return nil
 }
 
@@ -78,7 +80,7 @@ func (a *App) queueKey(ctx context.Context, c connection, f *queueFlags, key str
 		return a.printJSON(k)
 	}
 	p := a.outPrinter()
-	p.line(queueKeyText(k.QueueKey))
+	p.line(queueKeyText(k.QueueKey, time.Local))
 	if len(k.Changes) > 0 {
 		p.line("")
 		p.line(changesTable(p.width, k.Changes, time.Local))
@@ -118,7 +120,7 @@ func (a *App) changeQueue(ctx context.Context, f *changeFlags, change func(conte
 	if f.json {
 		return a.printJSON(k)
 	}
-	a.outPrinter().line(queueKeyText(k.QueueKey))
+	a.outPrinter().line(queueKeyText(k.QueueKey, time.Local))
 	return nil
 }
 

@@ -10,7 +10,7 @@ func queueLimits(setting, flag map[string]int) (map[string]int, error) {
 		limits map[string]int
 	}{{"ODDISH_MODEL_CONCURRENCY_OVERRIDES", setting}, {"--n-concurrent", flag}} {
 		for key, n := range from.limits {
-			name, err := queue.KeyName(key)
+			name, err := queue.LimitName(key)
 			if err != nil {
 				return nil, usagef("%s: %v", from.name, err)
 			}

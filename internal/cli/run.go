@@ -18,7 +18,8 @@ func (a *App) runCommand() *cobra.Command {
 		Short:   "Run agents on tasks and show the results",
 		Long: "Run agents on Harbor tasks and show the results.\n\n" +
 			"PATH is a task or a folder of tasks. Tasks that changed are uploaded, trials are queued, and their progress is shown " +
-			"until they have ended. Where the address of the server is on this machine and nothing answers there, a server is " +
+			"until they have ended. Trials that the experiment (--experiment) has already are not made a second time: failed and " +
+			"cancelled ones are tried again, and what is missing is added. Where the address of the server is on this machine and nothing answers there, a server is " +
 			"started in the background; it stays until `oddish clean --stop-only`.",
 		Example: "# try it: every task with its own solution\n" +
 			"oddish run -p examples/tasks -a oracle\n" +
@@ -46,7 +47,8 @@ func (a *App) runCommand() *cobra.Command {
 }
 
 const runNotes = `With --json the document has: experiment, experiment_id, experiment_url,
-public_experiment_url, total_trials, tasks[{id, trials_count, url, public_url}];
+public_experiment_url, total_trials (of which new_trials, retried_trials and
+existing_trials), tasks[{id, trials_count, url, public_url}];
 and with --watch also trials[{id, task_id, task, agent, model, status, reward,
 rewards, error_type, error_message, environment, seconds}]. What is unknown is
 null. Errors are JSON on standard error.
@@ -90,9 +92,12 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if !f.quiet {
 		a.note("experiment %s: %s of %s", sub.experimentName, plural(len(sub.trialIDs), "trial"), plural(len(sub.tasks), "task"))
 		a.note("%s", experimentURL(conn, sub.experimentID))
+		if counts := sub.counts(); counts != "" {
+			a.note("%s", counts)
+		}
 	}
 	trials, err := a.follow(ctx, conn, watchOptions{
-		experiment: sub.experimentID, name: sub.experimentName, ids: sub.trialIDs, fromStart: true, quiet: f.quiet, started: started,
+		experiment: sub.experimentID, name: sub.experimentName, ids: sub.trialIDs, fromStart: true, known: sub.known, quiet: f.quiet, started: started,
 	})
 	if err != nil {
 		return err

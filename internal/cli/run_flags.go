@@ -35,6 +35,7 @@ type runFlags struct {
 	multipliers [5]float64 // see multiplierFlags
 
 	priority, experiment, user, githubUser, githubMeta string
+	again                                              bool
 
 	watch, noWatch, background, async, quiet, json bool
 	failOn                                         []string
@@ -123,6 +124,7 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 
 func (f *runFlags) defineExperiment(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.experiment, "experiment", "E", "", "`NAME`: name or id of the experiment to add to; made if there is none (default: a new name)")
+	fs.BoolVar(&f.again, "again", false, "run all trials anew, also those that the experiment has already")
 	fs.StringVarP(&f.priority, "priority", "P", "low", "`LEVEL`: low or high; high goes first in its queue")
 	fs.StringVarP(&f.user, "user", "u", "", "`NAME`: who runs this (default: your login name)")
 	fs.StringVarP(&f.githubUser, "github-user", "G", "", "`NAME`: who runs this, on GitHub")

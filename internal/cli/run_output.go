@@ -11,6 +11,9 @@ type runDocument struct {
 	ExperimentURL       string      `json:"experiment_url"`
 	PublicExperimentURL *string     `json:"public_experiment_url"`
 	TotalTrials         int         `json:"total_trials"`
+	NewTrials           int         `json:"new_trials"`
+	RetriedTrials       int         `json:"retried_trials"`
+	ExistingTrials      int         `json:"existing_trials"`
 	Tasks               []runTask   `json:"tasks"`
 	Trials              *[]runTrial `json:"trials,omitempty"`
 }
@@ -41,10 +44,10 @@ func newRunDocument(c connection, s *submission) runDocument {
 	url := experimentURL(c, s.experimentID)
 	d := runDocument{
 		Experiment: s.experimentName, ExperimentID: s.experimentID, ExperimentURL: url,
-		TotalTrials: len(s.trialIDs), Tasks: []runTask{},
+		TotalTrials: len(s.trialIDs), NewTrials: s.made, RetriedTrials: s.retried, ExistingTrials: s.existing(), Tasks: []runTask{},
 	}
 	for _, t := range s.tasks {
-		d.Tasks = append(d.Tasks, runTask{ID: t.ID, TrialsCount: t.TrialsCount, URL: url})
+		d.Tasks = append(d.Tasks, runTask{ID: t.ID, TrialsCount: t.TrialsCount + len(t.RetriedTrialIDs) + t.ExistingTrials, URL: url})
 	}
 	return d
 }
@@ -66,7 +69,11 @@ func (a *App) printSubmitted(c connection, p *runPlan, s *submission) error {
 		out.line(s.experimentID)
 		return nil
 	}
-	out.line(plural(len(s.trialIDs), "trial") + " of " + plural(len(s.tasks), "task") + " queued")
+	if counts := s.counts(); counts != "" {
+		out.line(counts)
+	} else {
+		out.line(plural(len(s.trialIDs), "trial") + " of " + plural(len(s.tasks), "task") + " queued")
+	}
 	out.line("experiment  " + s.experimentName)
 	out.line("view        " + experimentURL(c, s.experimentID))
 	out.line("watch       oddish status -e " + s.experimentID + " --watch")

@@ -121,6 +121,7 @@ func merged(a, b map[string]string) map[string]string {
 func (p *runPlan) planSweep(f *runFlags, file *sweepFile) error {
 	s := &p.sweep
 	s.User = firstNonEmpty(f.user, loginName())
+	s.Again = f.again
 	s.Priority = api.Priority(f.priority)
 	if !f.given("priority") && file.Priority != "" {
 		if file.Priority != "low" && file.Priority != "high" {

@@ -70,6 +70,26 @@ func makeProvider(kind, dataDir string, log *slog.Logger) (sandbox.Provider, err
 	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
 }
 
+// journalFake lets the fake sandbox among the providers append to the journal of that name; empty: none. The file stays open
+// as long as the process lives.
+func journalFake(providers []sandbox.Provider, name string) error {
+	if name == "" {
+		return nil
+	}
+	for _, p := range providers {
+		p, ok := p.(*fake.Provider)
+		if !ok {
+			continue
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+		if err != nil {
+			return failf("set ODDISH_FAKE_JOURNAL to a file that you may write to", "journal of the fake sandbox: %v", err)
+		}
+		p.Journal(f)
+	}
+	return nil
+}
+
 // warnDocker says at once what would otherwise show as trials that wait for ever: docker is asked for by name, and the machine
 // on which the server runs has none. Another worker may have one all the same.
 func (a *App) warnDocker(ctx context.Context, c connection, p *runPlan) {

@@ -126,6 +126,9 @@ func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags
 	p := a.outPrinter()
 	p.line(fmt.Sprintf("experiment  %s (%s)", e.Name, e.ID))
 	p.line("view        " + experimentURL(c, e.ID))
+	if e.Paused {
+		p.line("paused      yes; `oddish resume -e " + e.ID + "` ends it")
+	}
 	p.line("")
 	a.showTrials(trials, f.watch)
 	return nil

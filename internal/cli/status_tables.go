@@ -10,18 +10,21 @@ func experimentsTable(width int, list []api.Experiment, now time.Time) string {
 	columns := []column{
 		{title: "EXPERIMENT"}, {title: "NAME", least: 12, middle: true}, {title: "TASKS", right: true},
 		{title: "ENDED", right: true}, {title: "RUNNING", right: true}, {title: "FAILED", right: true},
-		{title: "REWARD", right: true}, {title: "ACTIVE", right: true},
+		{title: "REWARD", right: true}, {title: "ACTIVE", right: true}, {title: "PAUSED", optional: true},
 	}
 	var rows [][]string
 	for _, e := range list {
-		reward := nothing
+		reward, paused := nothing, ""
+		if e.Paused {
+			paused = styleOf(styleWarn).Render("yes")
+		}
 		if e.RewardTotal > 0 {
 			reward = formatReward(e.RewardSum / float64(e.RewardTotal))
 		}
 		rows = append(rows, []string{
 			e.ID, e.Name, fmt.Sprint(e.TaskCount), fmt.Sprintf("%d/%d", e.Completed, e.Total),
 			countCell(e.Counts[api.StatusRunning], styleActive), countCell(e.Counts[api.StatusFailed], styleError),
-			reward, formatAge(now.Sub(e.LastActivity)),
+			reward, formatAge(now.Sub(e.LastActivity)), paused,
 		})
 	}
 	return renderTable(width, columns, rows)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -19,13 +21,38 @@ type submission struct {
 	experimentID   string
 	experimentName string
 	tasks          []api.Submitted
-	trialIDs       []string
+	trialIDs       []string // all that the run is about
+	known          []string // of those: what the experiment had already
+	made, retried  int
+}
+
+func (s *submission) existing() int { return len(s.trialIDs) - s.made - s.retried }
+
+// counts says what was there already; empty if nothing was.
+func (s *submission) counts() string {
+	total := plural(len(s.trialIDs), "trial")
+	switch existing := s.existing(); {
+	case len(s.known) == 0:
+		return ""
+	case existing == len(s.trialIDs):
+		return total + ": all there already (--again runs all of them anew)"
+	default:
+		var parts []string
+		for _, p := range []struct {
+			n     int
+			words string
+		}{{existing, "there already"}, {s.retried, "tried again"}, {s.made, "new"}} {
+			if p.n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", p.n, p.words))
+			}
+		}
+		return total + ": " + strings.Join(parts, ", ") + " (--again runs all of them anew)"
+	}
 }
 
 // uploaded is a task that the server has in the content that lies on this machine.
 type uploaded struct {
 	id, hash string
-	existing bool
 	sent     bool // its content was not there yet
 }
 
@@ -37,7 +64,7 @@ func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks []*tas
 		if err != nil {
 			return nil, c.explain(err)
 		}
-		ups = []uploaded{{id: t.ID, existing: true}}
+		ups = []uploaded{{id: t.ID}}
 	} else {
 		var err error
 		if ups, err = uploadAll(ctx, c, tasks); err != nil {
@@ -101,7 +128,7 @@ func upload(ctx context.Context, c connection, t *task.Task) (uploaded, error) {
 	if err != nil {
 		return uploaded{}, fmt.Errorf("upload task %s: %w", name, c.explain(err))
 	}
-	out := uploaded{id: up.TaskID, hash: hash, existing: up.ExistingTask}
+	out := uploaded{id: up.TaskID, hash: hash}
 	if up.ContentUnchanged {
 		return out, nil
 	}
@@ -126,11 +153,10 @@ func packReader(dir string) io.ReadCloser {
 	return r
 }
 
-// add queues the trials of one task. The first task makes the experiment; the others name it by its id, since names are not unique.
+// add queues the trials of one task that are not there yet. The first task makes the experiment; the others name it by its id, since names are not unique.
 func (s *submission) add(ctx context.Context, c connection, p *runPlan, up uploaded) error {
 	sweep := p.sweep
 	sweep.TaskID = up.id
-	sweep.AppendToTask = up.existing
 	sweep.Configs = p.configs()
 	experiment := firstNonEmpty(s.experimentID, s.experimentName)
 	sweep.ExperimentID = &experiment
@@ -143,7 +169,11 @@ func (s *submission) add(ctx context.Context, c connection, p *runPlan, up uploa
 	}
 	s.experimentID, s.experimentName = got.ExperimentID, got.ExperimentName
 	s.tasks = append(s.tasks, got)
-	s.trialIDs = append(s.trialIDs, got.NewTrialIDs...)
+	known := slices.Concat(got.ExistingTrialIDs, got.RetriedTrialIDs)
+	s.known = append(s.known, known...)
+	s.trialIDs = append(append(s.trialIDs, known...), got.NewTrialIDs...)
+	s.made += len(got.NewTrialIDs)
+	s.retried += len(got.RetriedTrialIDs)
 	return nil
 }
 

@@ -44,8 +44,14 @@ type Config struct {
 	DefaultModelConcurrency int `env:"ODDISH_DEFAULT_MODEL_CONCURRENCY" envDefault:"8"`
 	// Limits of single queue keys as JSON, such as `{"openai/gpt-5.2": 4}`; 0 stops a key. `"openai/*"` bounds all keys of a provider together, on top of their own limits. The agents `nop` and `oracle` have the key `local` (default: twice the processors, at least 4).
 	ModelConcurrencyOverrides Limits `env:"ODDISH_MODEL_CONCURRENCY_OVERRIDES"`
+	// How long the worker of a running trial may be silent before the trial is run again elsewhere, at least `2s`. Workers send a heartbeat four times as often. A shorter one finds dead workers sooner and takes trials from live ones whose machine or network stalls.
+	Lease time.Duration `env:"ODDISH_LEASE" envDefault:"60s"`
 	// Sandbox of trials that ask for none: `builtin`, `docker` or `fake`. Default: `docker` where an engine answers, else `builtin`.
 	DefaultEnvironment string `env:"ODDISH_DEFAULT_ENVIRONMENT"`
+	// Connections to PostgreSQL that a server has open at most, besides one that waits for notifications: at least 2. All servers together must stay below the database's `max_connections` (100 where nothing is set).
+	DBPoolSize int `env:"ODDISH_DB_POOL_SIZE" envDefault:"16"`
+	// Folder for task archives and the files of trials. Several servers on one database share it. Default: `blobs` in the data directory.
+	ArtifactsDir string `env:"ODDISH_ARTIFACTS_DIR"`
 	// Key (32 bytes, hex or base64) that encrypts the secrets of waiting trials in the database. Several servers on one database share it. Default: the file `secret.key` in the data directory.
 	SecretKey string `env:"ODDISH_SECRET_KEY"`
 	// Largest task archive that the server takes, in MiB.
@@ -59,6 +65,9 @@ type Config struct {
 	WorkerSlots int `env:"ODDISH_WORKER_SLOTS"`
 	// How long a worker that is told to stop lets its running trials go on before it hands them back to the queue.
 	DrainTimeout time.Duration `env:"ODDISH_DRAIN_TIMEOUT" envDefault:"30s"`
+
+	// File to which the sandbox `fake` appends each start and end of a sandbox and of a process in it, as lines of JSON. For tests; several workers may share it.
+	FakeJournal string `env:"ODDISH_FAKE_JOURNAL"`
 
 	// Logs
 
@@ -124,6 +133,14 @@ func (c Config) DatabaseURL(dataDir string) string {
 	return "sqlite:///" + filepath.Join(dataDir, "oddish.db")
 }
 
+// Artifacts is the absolute folder of task archives and the files of trials. It need not exist.
+func (c Config) Artifacts(dataDir string) (string, error) {
+	if c.ArtifactsDir == "" {
+		return filepath.Join(dataDir, "blobs"), nil
+	}
+	return filepath.Abs(c.ArtifactsDir)
+}
+
 // Slots is the number of trials that a worker runs at once.
 func (c Config) Slots() int {
 	if c.WorkerSlots > 0 {
@@ -138,6 +155,9 @@ func (c Config) Getenv(name string) (string, bool) {
 	return v, ok
 }
 
+// minLease leaves time for a heartbeat that comes late.
+const minLease = 2 * time.Second
+
 // check refuses values that have the right type and no meaning.
 func (c Config) check() error {
 	if c.APIURL != "" {
@@ -147,6 +167,9 @@ func (c Config) check() error {
 	}
 	if c.APIPort < 0 || c.APIPort > 65535 {
 		return &Error{"ODDISH_API_PORT", fmt.Sprintf("%d is no port: want 1 to 65535", c.APIPort)}
+	}
+	if c.Lease < minLease {
+		return &Error{"ODDISH_LEASE", fmt.Sprintf("%s is too short: want %s or more", c.Lease, minLease)}
 	}
 	switch c.LogFormat {
 	case "auto", "text", "json":
@@ -160,6 +183,7 @@ func (c Config) check() error {
 	}{
 		{"ODDISH_DEFAULT_MODEL_CONCURRENCY", int64(c.DefaultModelConcurrency), 1},
 		{"ODDISH_WORKER_SLOTS", int64(c.WorkerSlots), 0},
+		{"ODDISH_DB_POOL_SIZE", int64(c.DBPoolSize), 2},
 		{"ODDISH_MAX_TASK_UPLOAD_MB", c.MaxTaskUploadMB, 1},
 		{"ODDISH_DRAIN_TIMEOUT", int64(c.DrainTimeout), 0},
 		{"ODDISH_RECONNECT_TIMEOUT", int64(c.ReconnectTimeout), 0},

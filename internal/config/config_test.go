@@ -84,6 +84,7 @@ func TestBadValuesNameTheVariable(t *testing.T) {
 		{"ODDISH_API_URL=localhost:8000", "ODDISH_API_URL", "http://localhost:8000"},
 		{"ODDISH_API_PORT=70000", "ODDISH_API_PORT", "65535"},
 		{"ODDISH_DRAIN_TIMEOUT=30", "ODDISH_DRAIN_TIMEOUT", "missing unit"},
+		{"ODDISH_LEASE=1s", "ODDISH_LEASE", "1s is too short: want 2s or more"},
 		{"ODDISH_LOG_LEVEL=loud", "ODDISH_LOG_LEVEL", "loud"},
 		{"ODDISH_LOG_FORMAT=xml", "ODDISH_LOG_FORMAT", "xml"},
 		{"ODDISH_WORKER_SLOTS=-3", "ODDISH_WORKER_SLOTS", "0 or more"},

@@ -41,7 +41,8 @@ func BenchmarkClaimNothing(b *testing.B) {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if claimed, err := q.claimAgain(b.Context(), claimOf("w", 1)); err != nil || len(claimed) != 0 {
+		q.hub.wakeClaims()
+		if claimed, err := q.claimAgain(b.Context(), claimOf("w", 1), q.hub.claimable()); err != nil || len(claimed) != 0 {
 			b.Fatalf("claimed %d, %v", len(claimed), err)
 		}
 	}

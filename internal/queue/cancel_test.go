@@ -153,7 +153,7 @@ func TestAGreatCancelGoesInChunks(t *testing.T) {
 func TestRetryQueuesAnEndedTrialAgain(t *testing.T) {
 	t.Parallel()
 	endings := map[string]func(f *fixture, c Claimed){
-		"success": func(f *fixture, c Claimed) { f.succeed(c, 1) },
+		"a timeout of the agent": func(f *fixture, c Claimed) { f.finish(c, timedOut(0.5)) },
 		"failure": func(f *fixture, c Claimed) { f.finish(c, failure(api.ClassPermanent)) },
 		"cancelled": func(f *fixture, c Claimed) {
 			f.cancel(CancelFilter{TrialIDs: []string{c.Trial.ID}})
@@ -193,7 +193,7 @@ func TestRetryQueuesAnEndedTrialAgain(t *testing.T) {
 	}
 }
 
-func TestRetryRefusesWhatHasNotEnded(t *testing.T) {
+func TestRetryRefusesWhatHasNotEndedOrEndedWell(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{})
 	id := f.add("e", "gpt-5", 1)[0]
@@ -208,6 +208,9 @@ func TestRetryRefusesWhatHasNotEnded(t *testing.T) {
 	want(store.ErrConflict)
 	f.finish(c, failure(api.ClassInfrastructure))
 	want(store.ErrConflict)
+	f.clock.advance(time.Hour)
+	f.succeed(f.claimOne(), 0)
+	want(store.ErrConflict) // a good result, though the reward is 0
 	id = "unknown"
 	want(store.ErrNotFound)
 }
@@ -216,7 +219,7 @@ func TestACancelledQueuedTrialThatRanBeforeShowsNoOldResult(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{})
 	id := f.add("e", "gpt-5", 1)[0]
-	f.succeed(f.claimOne(), 1)
+	f.finish(f.claimOne(), timedOut(1))
 	if err := f.Retry(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}

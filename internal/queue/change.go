@@ -17,9 +17,12 @@ const (
 	ChangeDefault = "default" // the configured limit was restored
 	ChangePause   = "pause"
 	ChangeResume  = "resume"
+
+	ChangeRateLimit = "rate_limit" // an episode of a provider's rate limits began
+	ChangeGrowth    = "growth"     // the limit grew again after one
 )
 
-// Change is one change of a queue key or pattern by an operator.
+// Change is one change of a queue key or pattern: by an operator, or by what its provider answered.
 type Change struct {
 	At       time.Time
 	Kind     string
@@ -27,16 +30,23 @@ type Change struct {
 	Reason
 }
 
-// setting is what operators can set of a key or pattern.
+// setting is what holds for a key or pattern: what operators set, and what came of it.
 type setting struct {
 	limit  *int // nil: as configured
 	paused bool
+	adaptation
 }
 
 // SetLimit changes the limit of a queue key or pattern for the next claims and for good; 0 stops it, and a negative n restores the
-// configured limit. Trials that already run above a lower limit are left alone. ErrKey.
+// configured limit. What rate limits have made of the limit before is forgotten. Trials that already run above a lower limit are left
+// alone. ErrKey, also for the key of all keys.
 func (q *Queue) SetLimit(ctx context.Context, key string, n int, why Reason) error {
-	return q.change(ctx, key, why, func(s *setting) {
+	name, err := LimitName(key)
+	if err != nil {
+		return err
+	}
+	return q.change(ctx, name, why, func(s *setting) {
+		s.forget()
 		s.limit = nil
 		if n >= 0 {
 			s.limit = &n
@@ -50,9 +60,10 @@ func (q *Queue) Pause(ctx context.Context, key string, why Reason) error {
 	return q.change(ctx, key, why, func(s *setting) { s.paused = true })
 }
 
-// Resume ends a Pause of the same key or pattern: a key stays paused while its pattern is. ErrKey.
+// Resume ends a Pause of the same key or pattern: a key stays paused while its pattern is. It also ends the hold of a key whose provider
+// limited its rate. ErrKey.
 func (q *Queue) Resume(ctx context.Context, key string, why Reason) error {
-	return q.change(ctx, key, why, func(s *setting) { s.paused = false })
+	return q.change(ctx, key, why, func(s *setting) { s.paused, s.heldUntil = false, time.Time{} })
 }
 
 // change alters what is set for a key and notes that in its history, unless it is so already.
@@ -71,15 +82,18 @@ func (q *Queue) change(ctx context.Context, key string, why Reason, alter func(*
 		}
 		after := before
 		alter(&after)
-		changes := q.differences(name, before, after)
+		changes := q.differences(name, before, after, l.now)
 		if len(changes) == 0 {
 			return nil
 		}
 		l.wake = true
-		_, err = l.tx.ExecContext(ctx, "UPDATE queue_keys SET max_running = $1, paused = $2 WHERE queue_key = $3",
-			after.limit, store.Flag(after.paused), name)
-		if err != nil {
+		if err := l.saveSetting(ctx, name, after); err != nil {
 			return err
+		}
+		if name == allKeys {
+			if err := l.lockAllKeys(ctx); err != nil {
+				return err
+			}
 		}
 		for _, c := range changes {
 			c.Reason = why
@@ -99,23 +113,53 @@ func (q *Queue) change(ctx context.Context, key string, why Reason, alter func(*
 func (l *ledger) lockSetting(ctx context.Context, name string) (setting, error) {
 	var s setting
 	var paused int
-	row := l.tx.QueryRowContext(ctx, "SELECT max_running, paused FROM queue_keys WHERE queue_key = $1"+l.db.ForUpdate(), name)
-	err := row.Scan(&s.limit, &paused)
+	var episodeAt, heldUntil *int64
+	row := l.tx.QueryRowContext(ctx, `SELECT max_running, paused, adapted, threshold, successes, episodes, episode_at, held_until
+		FROM queue_keys WHERE queue_key = $1`+l.db.ForUpdate(), name)
+	err := row.Scan(&s.limit, &paused, &s.adaptation.limit, &s.threshold, &s.successes, &s.episodes, &episodeAt, &heldUntil)
 	s.paused = paused != 0
+	if episodeAt != nil {
+		s.episodeAt = *fromMillis(episodeAt)
+	}
+	if heldUntil != nil {
+		s.heldUntil = *fromMillis(heldUntil)
+	}
 	return s, err
 }
 
-// differences lists what has changed.
-func (q *Queue) differences(name string, before, after setting) []Change {
+// saveSetting writes what holds for a key; its row is locked.
+func (l *ledger) saveSetting(ctx context.Context, name string, s setting) error {
+	_, err := l.tx.ExecContext(ctx, `UPDATE queue_keys SET max_running = $1, paused = $2, adapted = $3, threshold = $4, successes = $5,
+			episodes = $6, episode_at = $7, held_until = $8
+		WHERE queue_key = $9`, s.limit, store.Flag(s.paused), s.adaptation.limit, s.threshold, s.successes,
+		s.episodes, toMillis(s.episodeAt), toMillis(s.heldUntil), name)
+	return err
+}
+
+// toMillis turns a time into the stored form; null for the zero time.
+func toMillis(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
+
+// differences lists what an operator has changed.
+func (q *Queue) differences(name string, before, after setting, now time.Time) []Change {
 	var changes []Change
-	if same := before.limit == after.limit || before.limit != nil && after.limit != nil && *before.limit == *after.limit; !same {
+	same := before.limit == after.limit || before.limit != nil && after.limit != nil && *before.limit == *after.limit
+	if same = same && before.adaptation.limit == after.adaptation.limit; !same {
 		c := Change{Kind: ChangeLimit, From: q.limits.find(name, before.limit), To: q.limits.find(name, after.limit)}
+		if c.From != nil {
+			c.From = new(before.effective(*c.From))
+		}
 		if after.limit == nil {
 			c.Kind = ChangeDefault
 		}
 		changes = append(changes, c)
 	}
-	if before.paused != after.paused {
+	if before.paused != after.paused || before.held(now) != after.held(now) {
 		kind := ChangeResume
 		if after.paused {
 			kind = ChangePause
@@ -127,12 +171,29 @@ func (q *Queue) differences(name string, before, after setting) []Change {
 
 // addChange numbers by the changes before; the key's row is locked.
 func (l *ledger) addChange(ctx context.Context, name string, c Change) error {
-	_, err := l.tx.ExecContext(ctx, `INSERT INTO queue_changes (queue_key, seq, at, kind, from_limit, to_limit, reason, changed_by)
+	var seq int
+	row := l.tx.QueryRowContext(ctx, `INSERT INTO queue_changes (queue_key, seq, at, kind, from_limit, to_limit, reason, changed_by)
 		SELECT k.queue_key, (SELECT COALESCE(MAX(seq), 0) + 1 FROM queue_changes WHERE queue_key = k.queue_key),
 			CAST($2 AS bigint), CAST($3 AS text), CAST($4 AS integer), CAST($5 AS integer), CAST($6 AS text), CAST($7 AS text)
-		FROM queue_keys k WHERE k.queue_key = $1`, name, l.now.UnixMilli(), c.Kind, c.From, c.To, c.Text, c.By)
+		FROM queue_keys k WHERE k.queue_key = $1
+		RETURNING seq`, name, l.now.UnixMilli(), c.Kind, c.From, c.To, c.Text, c.By)
+	if err := row.Scan(&seq); err != nil {
+		return err
+	}
+	if seq%trimEvery != 0 {
+		return nil
+	}
+	_, err := l.tx.ExecContext(ctx, `DELETE FROM queue_changes WHERE queue_key = $1 AND kind IN ('rate_limit', 'growth') AND seq <=
+		(SELECT seq FROM queue_changes WHERE queue_key = $1 AND kind IN ('rate_limit', 'growth') ORDER BY seq DESC LIMIT 1 OFFSET $2)`,
+		name, maxAutomatic)
 	return err
 }
+
+const (
+	// maxAutomatic is how many of the changes of a key that no operator made are kept; those of operators all are.
+	maxAutomatic = 1000
+	trimEvery    = 100
+)
 
 // maxChanges is how many of the changes of a key are shown.
 const maxChanges = 100

@@ -45,7 +45,7 @@ func TestKeyNames(t *testing.T) {
 	for given, want := range map[string]string{
 		"GPT-5.2": "openai/gpt-5.2", "openai/gpt-5.2": "openai/gpt-5.2", "local": "local", "default": "default",
 		"OpenAI/*": "openai/*", "gemini/*": "google/*", "openrouter/*": "openrouter/*", "openrouter/anthropic/x": "openrouter/anthropic/x",
-		"": "", " ": "", "openai": "", "Claude": "", "*": "", "openai/gpt-*": "", "*/gpt-5": "", "openrouter/anthropic/*": "", "*/*": "",
+		"": "", " ": "", "openai": "", "Claude": "", " * ": "*", "openai/gpt-*": "", "*/gpt-5": "", "openrouter/anthropic/*": "", "*/*": "",
 	} {
 		got, err := KeyName(given)
 		if got != want || (want == "") != errors.Is(err, ErrKey) {

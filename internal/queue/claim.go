@@ -26,7 +26,7 @@ const safetyPoll = 30 * time.Second
 
 // Claim hands the worker up to Slots trials that it can run now, and waits up to WaitSec for the first. No trial is an
 // empty list. Limits of queue keys are never exceeded, whatever claims at the same time. While it waits it asks
-// the database nothing, except twice a minute.
+// the database nothing, except twice a minute, for all workers with the same sandboxes together.
 func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 	if c.WorkerID == "" || c.Slots < 1 || len(c.Sandboxes) == 0 {
 		return nil, fmt.Errorf("claim of worker %q: it needs an id, a free slot and a sandbox kind", c.WorkerID)
@@ -34,7 +34,7 @@ func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 	timeout := time.NewTimer(time.Duration(c.WaitSec) * time.Second)
 	defer timeout.Stop()
 	wake := q.hub.claimable() // before looking, so that no change is missed
-	claimed, err := q.claimNow(ctx, c, true)
+	claimed, err := q.claimFirst(ctx, c, wake)
 	for err == nil && len(claimed) == 0 {
 		poll := time.NewTimer(safetyPoll)
 		select {
@@ -49,7 +49,7 @@ func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 		}
 		poll.Stop()
 		wake = q.hub.claimable()
-		claimed, err = q.claimAgain(ctx, c)
+		claimed, err = q.claimAgain(ctx, c, wake)
 	}
 	if err != nil {
 		return nil, err
@@ -61,19 +61,50 @@ func (q *Queue) Claim(ctx context.Context, c api.Claim) ([]Claimed, error) {
 }
 
 // claimAgain looks before it claims: of many claims that an event wakes most find nothing, and
-// need not stand in line for a write transaction.
-func (q *Queue) claimAgain(ctx context.Context, c api.Claim) ([]Claimed, error) {
+// need not stand in line for a write transaction. What another one has seen meanwhile is not looked for again.
+func (q *Queue) claimAgain(ctx context.Context, c api.Claim, wake <-chan struct{}) ([]Claimed, error) {
+	now := q.now()
+	if q.lookout.isEmpty(c.Sandboxes, wake, now) {
+		return nil, nil
+	}
 	var args store.Args
-	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes) + " AND " + patternRuns + ")" +
+	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes, q.now()) + " AND " + patternRuns + ")" +
 		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= " + args.Add(q.now().UnixMilli()) + ")"
 	var found bool
 	if err := q.db.Read().QueryRowContext(ctx, query, args.Values...).Scan(&found); err != nil {
 		return nil, fmt.Errorf("look for a trial to claim: %w", err)
 	}
-	if !found {
-		return nil, nil
+	var claimed []Claimed
+	if found {
+		var err error
+		if claimed, err = q.claimNow(ctx, c, false); err != nil {
+			return nil, err
+		}
 	}
-	return q.claimNow(ctx, c, false)
+	if len(claimed) == 0 {
+		q.lookout.sawEmpty(c.Sandboxes, wake, now)
+	}
+	return claimed, nil
+}
+
+// claimFirst notes the worker where that is due. A worker that does not wait is always given what there is now.
+func (q *Queue) claimFirst(ctx context.Context, c api.Claim, wake <-chan struct{}) ([]Claimed, error) {
+	now := q.now()
+	register := !q.lookout.isNoted(c, now)
+	if !register && c.WaitSec > 0 {
+		return q.claimAgain(ctx, c, wake)
+	}
+	claimed, err := q.claimNow(ctx, c, register)
+	if err != nil {
+		return nil, err
+	}
+	if register {
+		q.lookout.note(c, now)
+	}
+	if len(claimed) == 0 {
+		q.lookout.sawEmpty(c.Sandboxes, wake, now)
+	}
+	return claimed, nil
 }
 
 // claimNow claims in one transaction; register says to note the worker too.

@@ -10,21 +10,19 @@ import (
 	"oddish/internal/store"
 )
 
-// experiment finds or creates the experiment of a sweep.
-func (l *ledger) experiment(ctx context.Context, s api.Sweep) (store.Experiment, error) {
-	e, err := l.findOrCreate(ctx, firstOf(s.ExperimentID))
-	if err != nil {
-		return store.Experiment{}, err
+// publish makes the experiment public if the sweep says so. Its row is locked after all others.
+func (l *ledger) publish(ctx context.Context, s *api.Sweep, e *store.Experiment) error {
+	if s.PublishExperiment == nil || !*s.PublishExperiment || e.Public {
+		return nil
 	}
-	if s.PublishExperiment != nil && *s.PublishExperiment && !e.Public {
-		if _, err := l.tx.ExecContext(ctx, "UPDATE experiments SET public = 1 WHERE id = $1", e.ID); err != nil {
-			return store.Experiment{}, fmt.Errorf("publish experiment %s: %w", e.ID, err)
-		}
-		e.Public = true
+	if _, err := l.tx.ExecContext(ctx, "UPDATE experiments SET public = 1 WHERE id = $1", e.ID); err != nil {
+		return fmt.Errorf("publish experiment %s: %w", e.ID, err)
 	}
-	return e, nil
+	e.Public = true
+	return nil
 }
 
+// findOrCreate gives the experiment of a sweep.
 func (l *ledger) findOrCreate(ctx context.Context, idOrName string) (store.Experiment, error) {
 	if idOrName == "" {
 		return l.create(ctx, newExperimentName())

@@ -28,7 +28,11 @@ func (q *Queue) Finish(ctx context.Context, jobID, lease string, f api.Finish) (
 	sum := sha256.Sum256([]byte(text))
 	digest := hex.EncodeToString(sum[:])
 	var ack api.FinishAck
-	err = q.record(ctx, func(l *ledger) error {
+	err = q.recordJob(ctx, jobID, func(ctx context.Context, l *ledger) error {
+		toKey, err := l.lockFeedback(ctx, jobID, &f)
+		if err != nil {
+			return err
+		}
 		j, err := l.lockLeased(ctx, jobID, lease)
 		if errors.Is(err, ErrStale) {
 			ack, err = l.repeated(ctx, jobID, lease, digest)
@@ -45,6 +49,9 @@ func (q *Queue) Finish(ctx context.Context, jobID, lease string, f api.Finish) (
 		if v.state == api.StatusRetrying {
 			at := v.availableAt.UnixMilli()
 			ack.RetryAt = fromMillis(&at)
+		}
+		if err := q.tell(ctx, l, toKey, &f); err != nil {
+			return err
 		}
 		return l.settle(ctx, &j, v, &f, digest)
 	})

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"oddish/internal/store"
 )
@@ -33,16 +34,16 @@ func (g *group) take() {
 const patternRuns = "NOT EXISTS (SELECT 1 FROM queue_keys p WHERE p.queue_key = k.pattern AND p.paused = 1)"
 
 // groupsQuery finds the patterns that are not paused above keys that have something for the sandbox kinds.
-func groupsQuery(args *store.Args, kinds []string) string {
+func groupsQuery(args *store.Args, kinds []string, now time.Time) string {
 	return "SELECT p.queue_key, p.max_running FROM queue_keys p WHERE p.paused = 0" +
-		" AND EXISTS (SELECT 1 FROM queue_keys k WHERE k.pattern = p.queue_key AND " + readyFor(args, kinds) + ") ORDER BY p.queue_key"
+		" AND EXISTS (SELECT 1 FROM queue_keys k WHERE k.pattern = p.queue_key AND " + readyFor(args, kinds, now) + ") ORDER BY p.queue_key"
 }
 
 // lockGroups locks the patterns above keys that have something for the sandbox kinds, always in the same order. Also those without
 // a limit: one that is set at this moment must hold for the claims after it.
 func (l *ledger) lockGroups(ctx context.Context, kinds []string) (map[string]*group, error) {
 	var args store.Args
-	query := groupsQuery(&args, kinds) + l.db.ByteOrder() + l.db.ForUpdate()
+	query := groupsQuery(&args, kinds, l.now) + l.db.ByteOrder() + l.db.ForUpdate()
 	rows, err := l.tx.QueryContext(ctx, query, args.Values...)
 	if err != nil {
 		return nil, fmt.Errorf("lock patterns of queue keys: %w", err)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"database/sql"
 	"slices"
 	"sync"
 	"testing"
@@ -177,6 +178,18 @@ func (f *fixture) wantStatus(id string, want api.Status) {
 func (f *fixture) reap() {
 	f.t.Helper()
 	if err := f.Queue.sweep(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// execute changes the database behind the queue's back.
+func (f *fixture) execute(statement string, args ...any) {
+	f.t.Helper()
+	err := f.db.Tx(f.t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(f.t.Context(), statement, args...)
+		return err
+	})
+	if err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"oddish/internal/store"
 )
 
-// Info says where the queued and retrying ones among the trials stand in their queue key; others are left out. A retry that
+// Info says where the queued and retrying ones among the trials stand in their queue key; others are left out, as are those in paused experiments. A retry that
 // is not due yet stands behind all that may start now.
 func (q *Queue) Info(ctx context.Context, trials []store.Trial) (map[string]api.QueueInfo, error) {
 	waiting := map[string][]string{}
@@ -31,13 +31,14 @@ func (q *Queue) Info(ctx context.Context, trials []store.Trial) (map[string]api.
 // keyInfo adds what is known of the trials of one key.
 func (q *Queue) keyInfo(ctx context.Context, key string, ids []string, info map[string]api.QueueInfo) error {
 	var override *int
+	var a adaptation
 	var common api.QueueInfo
-	row := q.db.Read().QueryRowContext(ctx, `SELECT max_running, (SELECT COUNT(*) FROM jobs WHERE state = 'running' AND queue_key = $1)
+	row := q.db.Read().QueryRowContext(ctx, `SELECT max_running, adapted, (SELECT COUNT(*) FROM jobs WHERE state = 'running' AND queue_key = $1)
 		FROM queue_keys WHERE queue_key = $1`, key)
-	if err := row.Scan(&override, &common.RunningCount); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := row.Scan(&override, &a.limit, &common.RunningCount); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	common.ConcurrencyLimit = q.limits.of(key, override)
+	common.ConcurrencyLimit = a.effective(q.limits.of(key, override))
 	wanted := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		wanted[id] = true

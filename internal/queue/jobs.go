@@ -64,7 +64,12 @@ func stale(id string) error { return fmt.Errorf("job %s: %w", id, ErrStale) }
 
 // lockJobs reads and locks the jobs that the rest of the statement selects.
 func (l *ledger) lockJobs(ctx context.Context, where string, args ...any) ([]job, error) {
-	rows, err := l.tx.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE "+where+l.db.ForUpdate(), args...)
+	return readJobs(ctx, l.tx, where+l.db.ForUpdate(), args...)
+}
+
+// readJobs reads the jobs that the rest of the statement selects.
+func readJobs(ctx context.Context, db store.Querier, where string, args ...any) ([]job, error) {
+	rows, err := db.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE "+where, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}

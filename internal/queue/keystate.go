@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"oddish/internal/store"
@@ -14,10 +15,13 @@ import (
 type KeyState struct {
 	Key                       string
 	Limit                     *int // trials that may run at once; nil: a pattern that bounds nothing
+	Effective                 *int // the lower limit in force because the provider limits the rate; nil: Limit is in force
 	Configured                *int // the limit where none is set at run time; nil: none
 	Running, Queued, Retrying int
-	Oldest                    *time.Time // when the trial that waits longest was queued
-	PausedBy                  string     // the key itself, or the pattern that is paused above it; empty: neither
+	Held                      int        // of those that are queued or retrying: in paused experiments
+	Oldest                    *time.Time // when the trial that waits longest was queued, not counting held ones
+	PausedBy                  string     // the key itself, or what is paused above it: its pattern, or "*"; empty: nothing
+	HeldUntil                 *time.Time // no trial is started before, because the provider limits the rate; nil: not held
 	BoundedBy                 string     // the pattern with a limit above the key; empty: none
 
 	pattern string
@@ -28,7 +32,7 @@ type KeyState struct {
 func (s *KeyState) Pattern() bool { return isPattern(s.Key) }
 
 // Keys returns all queue keys that ever had a trial, were given a limit or were paused, and the patterns above them that have a limit
-// or are paused, sorted by name, each pattern before its keys.
+// or are paused, sorted by name, each pattern before its keys, and "*" first.
 func (q *Queue) Keys(ctx context.Context) ([]KeyState, error) {
 	states, err := q.keyStates(ctx)
 	if err != nil {
@@ -76,18 +80,28 @@ func (q *Queue) keyStates(ctx context.Context) ([]KeyState, error) {
 		}
 	}
 	for i := range states {
-		if above := byName[states[i].pattern]; above != nil {
-			above.include(&states[i])
+		s := &states[i]
+		if s.Pattern() {
+			continue
+		}
+		for _, name := range []string{s.pattern, allKeys} {
+			if above := byName[name]; above != nil {
+				above.include(s)
+			}
+		}
+	}
+	if all := byName[allKeys]; all != nil && all.paused {
+		for i := range states {
+			if s := &states[i]; s.PausedBy == "" {
+				s.PausedBy = allKeys
+			}
 		}
 	}
 	return states, nil
 }
 
 func (s *KeyState) sortKey() string {
-	if s.Pattern() {
-		return s.Key[:len(s.Key)-1]
-	}
-	return s.Key
+	return strings.TrimSuffix(s.Key, "*")
 }
 
 // include adds a key to its pattern, and tells the key what the pattern does to it.
@@ -95,10 +109,11 @@ func (s *KeyState) include(k *KeyState) {
 	s.Running += k.Running
 	s.Queued += k.Queued
 	s.Retrying += k.Retrying
+	s.Held += k.Held
 	if k.Oldest != nil && (s.Oldest == nil || k.Oldest.Before(*s.Oldest)) {
 		s.Oldest = k.Oldest
 	}
-	if s.paused && !k.paused {
+	if s.paused && k.PausedBy == "" {
 		k.PausedBy = s.Key
 	}
 	if s.Limit != nil {
@@ -107,15 +122,17 @@ func (s *KeyState) include(k *KeyState) {
 }
 
 // keysQuery counts by sub-queries that each read one partial index; finished jobs are in none.
-const keysQuery = `SELECT k.queue_key, k.pattern, k.max_running, k.paused, CAST(COALESCE(SUM(c.running), 0) AS bigint),
-		CAST(COALESCE(SUM(c.queued), 0) AS bigint), CAST(COALESCE(SUM(c.retrying), 0) AS bigint), MIN(c.oldest)
+const keysQuery = `SELECT k.queue_key, k.pattern, k.max_running, k.paused, k.adapted, k.held_until, CAST(COALESCE(SUM(c.running), 0) AS bigint),
+		CAST(COALESCE(SUM(c.queued), 0) AS bigint), CAST(COALESCE(SUM(c.retrying), 0) AS bigint), CAST(COALESCE(SUM(c.held), 0) AS bigint), MIN(c.oldest)
 	FROM queue_keys k LEFT JOIN (
-		SELECT queue_key, COUNT(*) AS running, 0 AS queued, 0 AS retrying, NULL AS oldest FROM jobs WHERE state = 'running' GROUP BY queue_key
-		UNION ALL SELECT queue_key, 0, SUM(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), MIN(queued_at)
+		SELECT queue_key, COUNT(*) AS running, 0 AS queued, 0 AS retrying, 0 AS held, NULL AS oldest FROM jobs WHERE state = 'running' GROUP BY queue_key
+		UNION ALL SELECT queue_key, 0, SUM(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), 0, MIN(queued_at)
 			FROM jobs WHERE ready = 1 GROUP BY queue_key
-		UNION ALL SELECT queue_key, 0, 0, COUNT(*), MIN(queued_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 GROUP BY queue_key
+		UNION ALL SELECT queue_key, 0, 0, COUNT(*), 0, MIN(queued_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 GROUP BY queue_key
+		UNION ALL SELECT queue_key, 0, SUM(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), SUM(CASE WHEN state = 'queued' THEN 0 ELSE 1 END), COUNT(*), NULL
+			FROM jobs WHERE held = 1 GROUP BY queue_key
 	) c ON c.queue_key = k.queue_key
-	GROUP BY k.queue_key, k.pattern, k.max_running, k.paused`
+	GROUP BY k.queue_key, k.pattern, k.max_running, k.paused, k.adapted, k.held_until`
 
 func (q *Queue) readKeys(ctx context.Context) ([]KeyState, error) {
 	rows, err := q.db.Read().QueryContext(ctx, keysQuery)
@@ -123,16 +140,25 @@ func (q *Queue) readKeys(ctx context.Context) ([]KeyState, error) {
 		return nil, err
 	}
 	defer rows.Close()
+	now := q.now()
 	states := []KeyState{}
 	for rows.Next() {
 		var s KeyState
 		var override *int
-		var oldest *int64
+		var a adaptation
+		var heldUntil, oldest *int64
 		var paused int
-		if err := rows.Scan(&s.Key, &s.pattern, &override, &paused, &s.Running, &s.Queued, &s.Retrying, &oldest); err != nil {
+		err := rows.Scan(&s.Key, &s.pattern, &override, &paused, &a.limit, &heldUntil, &s.Running, &s.Queued, &s.Retrying, &s.Held, &oldest)
+		if err != nil {
 			return nil, err
 		}
 		s.Limit, s.Configured = q.limits.find(s.Key, override), q.limits.find(s.Key, nil)
+		if s.Limit != nil && a.effective(*s.Limit) < *s.Limit {
+			s.Effective = a.limit
+		}
+		if until := fromMillis(heldUntil); until != nil && until.After(now) {
+			s.HeldUntil = until
+		}
 		s.paused, s.Oldest = paused != 0, fromMillis(oldest)
 		states = append(states, s)
 	}

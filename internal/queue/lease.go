@@ -24,18 +24,7 @@ func (q *Queue) Heartbeat(ctx context.Context, h api.Heartbeat) (api.HeartbeatAc
 		if err != nil {
 			return fmt.Errorf("note worker %s: %w", h.WorkerID, err)
 		}
-		for _, ref := range refs {
-			cancel, err := l.renew(ctx, ref, ack.LeaseUntil.UnixMilli())
-			switch {
-			case errors.Is(err, ErrStale):
-				ack.Lost = append(ack.Lost, ref.ID)
-			case err != nil:
-				return err
-			case cancel:
-				ack.Cancel = append(ack.Cancel, ref.ID)
-			}
-		}
-		return nil
+		return inChunks(refs, func(some []api.JobRef) error { return l.renew(ctx, some, &ack) })
 	})
 	if err != nil {
 		return api.HeartbeatAck{}, err
@@ -43,23 +32,62 @@ func (q *Queue) Heartbeat(ctx context.Context, h api.Heartbeat) (api.HeartbeatAc
 	return ack, nil
 }
 
-func (l *ledger) renew(ctx context.Context, ref api.JobRef, until int64) (cancel bool, err error) {
-	var requested int
-	row := l.tx.QueryRowContext(ctx, `UPDATE jobs SET lease_until = $1 WHERE id = $2 AND state = 'running' AND lease = $3
-		RETURNING cancel_requested`, until, ref.ID, ref.Lease)
-	if err := row.Scan(&requested); errors.Is(err, sql.ErrNoRows) {
-		return false, stale(ref.ID)
-	} else if err != nil {
-		return false, fmt.Errorf("renew lease of job %s: %w", ref.ID, err)
+// renew makes the leases of jobs end when the answer says, and adds to it those that are lost or to be stopped. Only a running job has a
+// lease; to ask for its state as well would let PostgreSQL take the index of all running jobs instead of their ids.
+func (l *ledger) renew(ctx context.Context, refs []api.JobRef, ack *api.HeartbeatAck) error {
+	if err := l.lockRefs(ctx, refs); err != nil {
+		return err
 	}
-	return requested != 0, nil
+	var args store.Args
+	query := "UPDATE jobs SET lease_until = " + args.Add(ack.LeaseUntil.UnixMilli()) +
+		" FROM (VALUES " + valueRows(refs, func(ref api.JobRef) string { return args.Row(ref.ID, ref.Lease) }) + `) AS v
+		WHERE jobs.id = v.column1 AND jobs.lease = v.column2 AND jobs.lease <> ''
+		RETURNING jobs.id, jobs.lease, jobs.cancel_requested`
+	held := map[api.JobRef]bool{}
+	err := readRows(ctx, l.tx, query, args.Values, func(scan func(...any) error) error {
+		var ref api.JobRef
+		var cancel int
+		if err := scan(&ref.ID, &ref.Lease, &cancel); err != nil {
+			return err
+		}
+		held[ref] = true
+		if cancel != 0 {
+			ack.Cancel = append(ack.Cancel, ref.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("renew leases: %w", err)
+	}
+	for _, ref := range refs {
+		if !held[ref] {
+			ack.Lost = append(ack.Lost, ref.ID)
+		}
+	}
+	return nil
+}
+
+// lockRefs locks the jobs of a heartbeat in the order in which everybody locks jobs: the update takes them in any.
+func (l *ledger) lockRefs(ctx context.Context, refs []api.JobRef) error {
+	if l.db.ForUpdate() == "" || len(refs) < 2 {
+		return nil
+	}
+	var args store.Args
+	ids := make([]string, len(refs))
+	for i, ref := range refs {
+		ids[i] = ref.ID
+	}
+	if _, err := readTexts(ctx, l.tx, "SELECT id FROM jobs WHERE id IN "+args.List(ids)+" ORDER BY id"+l.db.ByteOrder()+l.db.ForUpdate(), args.Values...); err != nil {
+		return fmt.Errorf("lock jobs of a heartbeat: %w", err)
+	}
+	return nil
 }
 
 // Progress notes what a run is doing and says whether it is to be stopped. Events whose sequence number was seen
 // are ignored. ErrStale.
 func (q *Queue) Progress(ctx context.Context, jobID, lease string, p api.Progress) (api.ProgressAck, error) {
 	var ack api.ProgressAck
-	err := q.record(ctx, func(l *ledger) error {
+	err := q.recordJob(ctx, jobID, func(ctx context.Context, l *ledger) error {
 		j, err := l.lockLeased(ctx, jobID, lease)
 		if err != nil {
 			return err

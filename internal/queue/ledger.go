@@ -19,11 +19,15 @@ type ledger struct {
 	tx  *sql.Tx
 	now time.Time
 
+	together bool // it changes several jobs one after the other, see desk
+
 	tallies map[pair]*tally
 	events  map[string][]api.Event // by experiment
 	trim    map[string]bool        // trials that may have too many events
 	due     time.Time              // earliest lease end or retry among the changes
 	wake    bool                   // there may be something to claim
+
+	last func(ctx context.Context) error // called once all is written; may be nil
 }
 
 // pair names a row of tallies.
@@ -52,18 +56,15 @@ func (q *Queue) record(ctx context.Context, fn func(l *ledger) error) error {
 		if err := fn(l); err != nil {
 			return err
 		}
-		return l.flush(ctx)
+		if err := l.flush(ctx); err != nil || l.last == nil {
+			return err
+		}
+		return l.last(ctx)
 	})
 	if err != nil {
 		return err
 	}
-	q.alarm.need(last.due)
-	if last.wake {
-		q.hub.wakeClaims()
-	}
-	for experimentID := range last.events {
-		q.hub.wakeSubscribers(experimentID)
-	}
+	q.wake(last)
 	return nil
 }
 
@@ -106,35 +107,64 @@ func (l *ledger) flush(ctx context.Context) error {
 	keys := slices.SortedFunc(maps.Keys(l.tallies), func(a, b pair) int {
 		return slices.Compare([]string{a.experimentID, a.taskID}, []string{b.experimentID, b.taskID})
 	})
-	for _, key := range keys {
-		if err := l.writeTally(ctx, key, l.tallies[key]); err != nil {
-			return fmt.Errorf("count trials of task %s: %w", key.taskID, err)
-		}
+	if err := l.writeTallies(ctx, keys); err != nil {
+		return fmt.Errorf("count trials: %w", err)
 	}
+	var events []api.Event
 	for _, experimentID := range slices.Sorted(maps.Keys(l.events)) {
-		if err := l.writeEvents(ctx, experimentID, l.events[experimentID]); err != nil {
-			return fmt.Errorf("write events of experiment %s: %w", experimentID, err)
+		if err := l.numberEvents(ctx, experimentID, l.events[experimentID]); err != nil {
+			return fmt.Errorf("number events of experiment %s: %w", experimentID, err)
 		}
+		events = append(events, l.events[experimentID]...)
+	}
+	if err := inChunks(events, func(some []api.Event) error { return l.writeEvents(ctx, some) }); err != nil {
+		return fmt.Errorf("write events: %w", err)
+	}
+	if err := l.trimEvents(ctx, events); err != nil {
+		return fmt.Errorf("trim events: %w", err)
 	}
 	return nil
 }
 
-func (l *ledger) writeTally(ctx context.Context, key pair, t *tally) error {
-	if t.recount {
-		return l.recount(ctx, key)
+// writeTallies keeps to the order of the keys.
+func (l *ledger) writeTallies(ctx context.Context, keys []pair) error {
+	for len(keys) > 0 {
+		n := slices.IndexFunc(keys, func(key pair) bool { return l.tallies[key].recount })
+		if n == 0 {
+			if err := l.recount(ctx, keys[0]); err != nil {
+				return err
+			}
+			keys = keys[1:]
+			continue
+		}
+		if n < 0 {
+			n = len(keys)
+		}
+		if err := inChunks(keys[:n], func(some []pair) error { return l.addToTallies(ctx, some) }); err != nil {
+			return err
+		}
+		keys = keys[n:]
 	}
-	const query = `INSERT INTO tallies AS y (experiment_id, task_id, queued, running, retrying, success, failed, cancelled,
+	return nil
+}
+
+func (l *ledger) addToTallies(ctx context.Context, keys []pair) error {
+	var args store.Args
+	rows := valueRows(keys, func(key pair) string {
+		t := l.tallies[key]
+		s := t.states
+		return args.Row(key.experimentID, key.taskID,
+			s[api.StatusQueued], s[api.StatusRunning], s[api.StatusRetrying], s[api.StatusSuccess], s[api.StatusFailed], s[api.StatusCancelled],
+			t.rewarded, t.passed, t.rewardSum, l.nowIf(t.started), l.nowIf(t.ended))
+	})
+	_, err := l.tx.ExecContext(ctx, `INSERT INTO tallies AS y (experiment_id, task_id, queued, running, retrying, success, failed, cancelled,
 			rewarded, passed, reward_sum, started_at, finished_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		VALUES `+rows+`
 		ON CONFLICT (experiment_id, task_id) DO UPDATE SET
 			queued = y.queued + excluded.queued, running = y.running + excluded.running, retrying = y.retrying + excluded.retrying,
 			success = y.success + excluded.success, failed = y.failed + excluded.failed, cancelled = y.cancelled + excluded.cancelled,
 			rewarded = y.rewarded + excluded.rewarded, passed = y.passed + excluded.passed, reward_sum = y.reward_sum + excluded.reward_sum,
-			started_at = COALESCE(y.started_at, excluded.started_at), finished_at = COALESCE(excluded.finished_at, y.finished_at)`
-	s := t.states
-	_, err := l.tx.ExecContext(ctx, query, key.experimentID, key.taskID,
-		s[api.StatusQueued], s[api.StatusRunning], s[api.StatusRetrying], s[api.StatusSuccess], s[api.StatusFailed], s[api.StatusCancelled],
-		t.rewarded, t.passed, t.rewardSum, l.nowIf(t.started), l.nowIf(t.ended))
+			started_at = COALESCE(y.started_at, excluded.started_at), finished_at = COALESCE(excluded.finished_at, y.finished_at)`, args.Values...)
 	return err
 }
 
@@ -165,29 +195,35 @@ func (l *ledger) recount(ctx context.Context, key pair) error {
 // from very many retries.
 const maxTrialEvents = 200
 
-func (l *ledger) writeEvents(ctx context.Context, experimentID string, events []api.Event) error {
+// numberEvents gives the events of an experiment their ids.
+func (l *ledger) numberEvents(ctx context.Context, experimentID string, events []api.Event) error {
 	var last int64
+	var paused int
 	// The row of the experiment numbers its events, and being locked until the commit makes their order that of the commits.
-	row := l.tx.QueryRowContext(ctx, "UPDATE experiments SET last_event = last_event + $1, last_activity = $2 WHERE id = $3 RETURNING last_event",
+	row := l.tx.QueryRowContext(ctx, "UPDATE experiments SET last_event = last_event + $1, last_activity = $2 WHERE id = $3 RETURNING last_event, paused",
 		len(events), l.now.UnixMilli(), experimentID)
-	if err := row.Scan(&last); err != nil {
+	if err := row.Scan(&last, &paused); err != nil {
 		return err
 	}
-	insert, err := l.tx.PrepareContext(ctx, `INSERT INTO events (experiment_id, id, trial_id, attempt, at, kind, status, stage, reward, error_type)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
-	id := last - int64(len(events))
-	for _, e := range events {
-		id++
-		_, err := insert.ExecContext(ctx, experimentID, id, e.TrialID, e.Attempt, e.At.UnixMilli(), e.Kind, e.Status, e.Stage, e.Reward, e.ErrorType)
-		if err != nil {
+	if paused != 0 {
+		if err := l.holdWaiting(ctx, events); err != nil {
 			return err
 		}
 	}
-	return l.trimEvents(ctx, events)
+	for i := range events {
+		events[i].ID = last - int64(len(events)-1-i)
+	}
+	return nil
+}
+
+func (l *ledger) writeEvents(ctx context.Context, events []api.Event) error {
+	var args store.Args
+	rows := valueRows(events, func(e api.Event) string {
+		return args.Row(e.ExperimentID, e.ID, e.TrialID, e.Attempt, e.At.UnixMilli(), e.Kind, e.Status, e.Stage, e.Reward, e.ErrorType)
+	})
+	_, err := l.tx.ExecContext(ctx, "INSERT INTO events (experiment_id, id, trial_id, attempt, at, kind, status, stage, reward, error_type) VALUES "+rows,
+		args.Values...)
+	return err
 }
 
 func (l *ledger) trimEvents(ctx context.Context, events []api.Event) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"oddish/api"
 	"oddish/internal/store"
@@ -15,11 +16,14 @@ import (
 type keyState struct {
 	key      string
 	override *int
+	adapted  *int // limit in force below the set one, see adaptation
 	servedAt int64
 	group    *group // nil: it falls under no pattern
 
+	head       int // priority of the first candidate, as far as it was known when the key was locked
 	free       int
 	candidates []candidate // in order
+	complete   bool        // there are no more than those
 	taken      int
 }
 
@@ -45,6 +49,9 @@ func (q *Queue) pick(ctx context.Context, l *ledger, c api.Claim) ([]candidate, 
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
+	if paused, err := l.allPaused(ctx); err != nil || paused {
+		return nil, err
+	}
 	running, err := countRunning(ctx, l.tx, keys)
 	if err != nil {
 		return nil, err
@@ -54,61 +61,34 @@ func (q *Queue) pick(ctx context.Context, l *ledger, c api.Claim) ([]candidate, 
 	}
 	for i := range keys {
 		k := &keys[i]
-		k.free = min(k.group.left(), q.limits.of(k.key, k.override)-running[k.key], c.Slots)
-		if k.free <= 0 {
-			continue
-		}
-		for _, kind := range slices.Compact(slices.Sorted(slices.Values(c.Sandboxes))) {
-			if err := l.addCandidates(ctx, k, kind); err != nil {
-				return nil, err
-			}
-		}
-		slices.SortFunc(k.candidates, compareCandidates)
-		k.candidates = k.candidates[:min(len(k.candidates), k.free)]
+		k.free = min(k.group.left(), q.limitInForce(k)-running[k.key], c.Slots)
 	}
-	return deal(keys, c.Slots), nil
+	d := dealer{l: l, keys: keys, kinds: slices.Compact(slices.Sorted(slices.Values(c.Sandboxes)))}
+	return d.deal(ctx, c.Slots)
 }
 
-// deal gives out the slots: high priority first, and inside a priority one by one to the keys in turn, beginning
-// with the one that was served longest ago.
-func deal(keys []keyState, slots int) []candidate {
-	var picked []candidate
-	for len(picked) < slots {
-		var next *keyState
-		for i := range keys {
-			if k := &keys[i]; k.taken < len(k.candidates) && k.group.left() > 0 && (next == nil || compareTurns(k, next) < 0) {
-				next = k
-			}
-		}
-		if next == nil {
-			break
-		}
-		picked = append(picked, next.candidates[next.taken])
-		next.taken++
-		next.group.take()
-	}
-	return picked
+// limitInForce is what the key's own limit lets run.
+func (q *Queue) limitInForce(k *keyState) int {
+	a := adaptation{limit: k.adapted}
+	return a.effective(q.limits.of(k.key, k.override))
 }
 
-func compareTurns(a, b *keyState) int {
-	return cmp.Or(
-		cmp.Compare(a.candidates[a.taken].priority, b.candidates[b.taken].priority),
-		cmp.Compare(a.taken, b.taken),
-		cmp.Compare(a.servedAt, b.servedAt),
-		cmp.Compare(a.key, b.key),
-	)
+// readyFor is the condition that key k is neither paused nor held and has a job which may be claimed and needs one of the sandbox kinds.
+func readyFor(args *store.Args, kinds []string, now time.Time) string {
+	return "k.paused = 0 AND (k.held_until IS NULL OR k.held_until <= " + args.Add(now.UnixMilli()) + ") AND " + serverRuns + " AND EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(kinds) + ")"
 }
 
-// readyFor is the condition that key k is not paused and has a job which may be claimed and needs one of the sandbox kinds.
-func readyFor(args *store.Args, kinds []string) string {
-	return "k.paused = 0 AND EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(kinds) + ")"
+// urgentFor is the condition that key k has a job of high priority which may be claimed and needs one of the sandbox kinds.
+func urgentFor(args *store.Args, kinds []string) string {
+	return "EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.priority = 0 AND j.environment IN " + args.List(kinds) + ")"
 }
 
 // lockReadyKeys locks the queue keys that have something for the sandbox kinds, always in the same order. Keys under a
 // pattern that is not among the locked groups are left out: it is paused, or they came up after those were locked.
 func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string, groups map[string]*group) ([]keyState, error) {
 	var args store.Args
-	query := "SELECT k.queue_key, k.pattern, k.max_running, k.served_at FROM queue_keys k WHERE " + readyFor(&args, kinds) +
+	query := "SELECT k.queue_key, k.pattern, k.max_running, k.adapted, k.served_at, CASE WHEN " + urgentFor(&args, kinds) + " THEN 0 ELSE 1 END" +
+		" FROM queue_keys k WHERE " + readyFor(&args, kinds, l.now) +
 		" AND k.pattern IN " + args.List(append(slices.Sorted(maps.Keys(groups)), "")) +
 		" ORDER BY k.queue_key" + l.db.ByteOrder() + l.db.ForUpdate()
 	rows, err := l.tx.QueryContext(ctx, query, args.Values...)
@@ -120,7 +100,7 @@ func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string, groups map[s
 	for rows.Next() {
 		var k keyState
 		var pattern string
-		if err := rows.Scan(&k.key, &pattern, &k.override, &k.servedAt); err != nil {
+		if err := rows.Scan(&k.key, &pattern, &k.override, &k.adapted, &k.servedAt, &k.head); err != nil {
 			return nil, fmt.Errorf("lock queue keys: %w", err)
 		}
 		k.group = groups[pattern]
@@ -157,27 +137,4 @@ func countRunning(ctx context.Context, db store.Querier, keys []keyState) (map[s
 		return nil, fmt.Errorf("count running trials: %w", err)
 	}
 	return running, nil
-}
-
-// candidatesQuery is one scan of the index jobs_ready, however long the queue.
-const candidatesQuery = `SELECT ` + jobColumns + `, priority, rank FROM jobs WHERE ready = 1 AND queue_key = $1 AND environment = $2
-	ORDER BY priority, rank, id LIMIT $3`
-
-func (l *ledger) addCandidates(ctx context.Context, k *keyState, kind string) error {
-	rows, err := l.tx.QueryContext(ctx, candidatesQuery, k.key, kind, k.free)
-	if err != nil {
-		return fmt.Errorf("read queue of %s: %w", k.key, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var c candidate
-		if err := rows.Scan(append(c.targets(), &c.priority, &c.rank)...); err != nil {
-			return fmt.Errorf("read queue of %s: %w", k.key, err)
-		}
-		k.candidates = append(k.candidates, c)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read queue of %s: %w", k.key, err)
-	}
-	return nil
 }

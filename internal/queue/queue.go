@@ -54,6 +54,9 @@ type Queue struct {
 	now         func() time.Time
 	random      func() float64 // in [0, 1)
 	hub         *hub
+	desk        desk
+	notifier    *notifier
+	lookout     *lookout
 	alarm       *alarm
 }
 
@@ -62,11 +65,12 @@ type Queue struct {
 func New(db *store.DB, o Options) *Queue {
 	q := &Queue{
 		db: db, log: o.Log, sealer: o.Sealer, limits: newLimits(o), maxAttempts: o.MaxAttempts, lease: o.Lease, now: o.Now,
-		random: rand.Float64, hub: newHub(), alarm: newAlarm(),
+		random: rand.Float64, hub: newHub(), lookout: newLookout(), alarm: newAlarm(),
 	}
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
 	}
+	q.notifier = newNotifier(db, q.log)
 	if q.maxAttempts <= 0 {
 		q.maxAttempts = DefaultMaxAttempts
 	}

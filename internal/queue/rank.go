@@ -14,9 +14,21 @@ type lane struct {
 	priority int
 }
 
-// rank gives the plans their start tags of fair queuing: in each lane max(virtual time, last rank of the experiment) + 1 and
-// so on. An experiment that comes later begins where the lane now is, not behind all that others have queued.
-func (l *ledger) rank(ctx context.Context, experimentID string, plans []plan) error {
+// rank gives the plans that are to be queued their start tags of fair queuing: in each lane max(virtual time, last rank of the
+// experiment) + 1 and so on. An experiment that comes later begins where the lane now is, not behind all that others have queued.
+func rank(plans []plan, last map[lane]int64) {
+	for i := range plans {
+		p := &plans[i]
+		if p.existing == "" {
+			at := lane{p.key, p.priority}
+			last[at]++
+			p.rank = last[at]
+		}
+	}
+}
+
+// lastRanks locks the queue keys of the plans and gives, for each lane, the rank after which the experiment goes on.
+func (l *ledger) lastRanks(ctx context.Context, experimentID string, plans []plan) (map[lane]int64, error) {
 	next := map[lane]int64{}
 	for _, p := range plans {
 		next[lane{p.key, p.priority}] = 0
@@ -26,22 +38,17 @@ func (l *ledger) rank(ctx context.Context, experimentID string, plans []plan) er
 		keys = append(keys, at.key)
 	}
 	if err := l.ensureKeys(ctx, keys...); err != nil {
-		return err
+		return nil, err
 	}
 	// In one order, so that two submissions cannot deadlock.
 	for _, at := range slices.SortedFunc(maps.Keys(next), compareLanes) {
 		last, err := l.lastRank(ctx, experimentID, at)
 		if err != nil {
-			return fmt.Errorf("rank in queue %s: %w", at.key, err)
+			return nil, fmt.Errorf("rank in queue %s: %w", at.key, err)
 		}
 		next[at] = last
 	}
-	for i := range plans {
-		at := lane{plans[i].key, plans[i].priority}
-		next[at]++
-		plans[i].rank = next[at]
-	}
-	return nil
+	return next, nil
 }
 
 func compareLanes(a, b lane) int {

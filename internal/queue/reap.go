@@ -2,21 +2,28 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"oddish/api"
 )
 
-// Run takes trials from workers that are lost and wakes claims when a retry has become due, each at its moment, until
-// ctx ends. It survives a database that is away for a while. Run it once in each process that claims.
+// Run takes trials from workers that are lost, wakes claims when a retry has become due, each at its moment, and whoever waits when
+// another process has changed something, until ctx ends. It survives a database that is away for a while. Run it once in each process that claims.
 func (q *Queue) Run(ctx context.Context) error {
+	var ears sync.WaitGroup
+	if q.db.Shared() {
+		ears.Go(func() { q.listen(ctx) })
+	}
+	defer ears.Wait()
 	const patience = time.Second // after an error
 	for started := false; ; {
 		pause := patience
 		err := error(nil)
 		if !started {
-			err = q.extendLeases(ctx)
+			err = errors.Join(q.extendLeases(ctx), q.finishPauses(ctx))
 			started = err == nil
 		}
 		if err == nil {
@@ -40,11 +47,15 @@ func (q *Queue) Run(ctx context.Context) error {
 }
 
 // extendLeases gives workers time to find a server that was away: leases that ran out while nobody could
-// renew them, and those about to, start anew.
+// renew them, and those about to, start anew. If a worker was heard lately, by any server, then there was one, and who is
+// silent is lost.
 func (q *Queue) extendLeases(ctx context.Context) error {
 	return q.record(ctx, func(l *ledger) error {
-		_, err := l.tx.ExecContext(ctx, "UPDATE jobs SET lease_until = $1 WHERE state = 'running' AND lease_until < $2",
-			l.now.Add(q.lease).UnixMilli(), l.now.Add(q.lease/2).UnixMilli())
+		// A worker sends four heartbeats in the time of a lease.
+		lately := l.now.Add(-q.lease / 3)
+		_, err := l.tx.ExecContext(ctx, `UPDATE jobs SET lease_until = $1 WHERE state = 'running' AND lease_until < $2
+			AND NOT EXISTS (SELECT 1 FROM workers WHERE last_seen > $3)`,
+			l.now.Add(q.lease).UnixMilli(), l.now.Add(q.lease/2).UnixMilli(), lately.UnixMilli())
 		if err != nil {
 			return fmt.Errorf("extend leases: %w", err)
 		}
@@ -73,12 +84,13 @@ func (q *Queue) tend(ctx context.Context) (time.Duration, error) {
 	return min(max(next.Sub(q.now()), time.Millisecond), safetyPoll), nil
 }
 
-// nextDue is when the next lease ends or the next retry may start; nil if there is neither.
+// nextDue is when the next lease or hold of a key ends or the next retry may start; nil if there is none.
 func (q *Queue) nextDue(ctx context.Context) (*time.Time, error) {
 	var next *int64
 	row := q.db.Read().QueryRowContext(ctx, `SELECT MIN(due) FROM (
 			SELECT MIN(lease_until) AS due FROM jobs WHERE state = 'running'
-			UNION ALL SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0) AS dues`)
+			UNION ALL SELECT MIN(available_at) FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0
+			UNION ALL SELECT MIN(held_until) FROM queue_keys WHERE held_until IS NOT NULL) AS dues`)
 	if err := row.Scan(&next); err != nil {
 		return nil, fmt.Errorf("read when the queue is due: %w", err)
 	}
@@ -88,11 +100,14 @@ func (q *Queue) nextDue(ctx context.Context) (*time.Time, error) {
 // reapChunk is how many leases one transaction ends.
 const reapChunk = 100
 
-// sweep makes due retries claimable and ends the runs whose lease has run out.
+// sweep opens keys whose hold is over, makes due retries claimable and ends the runs whose lease has run out.
 func (q *Queue) sweep(ctx context.Context) error {
 	for {
 		var jobs []job
 		err := q.record(ctx, func(l *ledger) error {
+			if err := l.endHolds(ctx); err != nil {
+				return err
+			}
 			if err := l.promote(ctx); err != nil {
 				return err
 			}

@@ -29,7 +29,7 @@ func TestARestartKeepsEverything(t *testing.T) {
 	}
 	claimed := f.claim(3)
 	f.succeed(claimed[0], 1)
-	f.finish(claimed[1], failure(api.ClassRateLimit))
+	f.finish(claimed[1], failure(api.ClassInfrastructure))
 	before, events := f.all(), f.events("e")
 	if err := db.Close(); err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ func (l *ledger) release(ctx context.Context, j *job, v verdict) error {
 		l.needBy(v.availableAt)
 	}
 	const query = `UPDATE jobs SET state = $1, ready = $2, available_at = $3, used_attempts = $4, losses = $5, finished_at = $6,
-			worker_id = '', lease = '', lease_until = NULL
+			worker_id = '', lease = '', lease_until = NULL, held = 0
 		WHERE id = $7`
 	_, err := l.tx.ExecContext(ctx, query, v.state, store.Flag(ready), availableAt, j.used, j.losses, l.nowIf(v.state.Terminal()), j.id)
 	if err != nil {

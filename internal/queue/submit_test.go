@@ -158,7 +158,7 @@ func TestInfoTellsThePlaceInTheQueue(t *testing.T) {
 	other := f.add("e", "claude-x", 1)
 	claimed := f.claim(3) // two of gpt-5 and the other
 	running := slices.IndexFunc(claimed, func(c Claimed) bool { return c.Trial.ID == ids[0] })
-	f.finish(claimed[running], failure(api.ClassRateLimit))
+	f.finish(claimed[running], failure(api.ClassInfrastructure))
 	trials, err := f.db.Trials(t.Context(), store.TrialFilter{IDs: append(ids, other...)})
 	if err != nil {
 		t.Fatal(err)

@@ -71,7 +71,19 @@ func (h *hub) unsubscribe(experimentID string, ch chan struct{}) {
 func (h *hub) wakeSubscribers(experimentID string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for ch := range h.subscribers[experimentID] {
+	wakeEach(h.subscribers[experimentID])
+}
+
+func (h *hub) wakeAllSubscribers() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, subscribers := range h.subscribers {
+		wakeEach(subscribers)
+	}
+}
+
+func wakeEach(subscribers map[chan struct{}]struct{}) {
+	for ch := range subscribers {
 		select {
 		case ch <- struct{}{}:
 		default: // it has not looked since the last signal
@@ -79,8 +91,8 @@ func (h *hub) wakeSubscribers(experimentID string) {
 	}
 }
 
-// Subscribe returns a channel that receives after events of the experiment were written by this process, at least once after the
-// last of them. Read the events after subscribing, so that none is missed. stop ends it and may be called twice.
+// Subscribe returns a channel that receives after events of the experiment were written, by this process or another one that uses
+// the database, at least once after the last of them. What another process tells may get lost: look now and then without it. Read the events after subscribing, so that none is missed. stop ends it and may be called twice.
 func (q *Queue) Subscribe(experimentID string) (wake <-chan struct{}, stop func()) {
 	return q.hub.subscribe(experimentID)
 }

@@ -222,13 +222,8 @@ func TestARestartedServerGivesWorkersTimeToComeBack(t *testing.T) {
 		id := f.add("e", "gpt-5", 1)[0]
 		c := f.claimOne()
 		// The lease ran out while no server was there.
-		err := f.record(t.Context(), func(l *ledger) error {
-			_, err := l.tx.ExecContext(t.Context(), "UPDATE jobs SET lease_until = $1", time.Now().Add(-time.Hour).UnixMilli())
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		f.execute("UPDATE jobs SET lease_until = $1", time.Now().Add(-time.Hour).UnixMilli())
+		f.execute("UPDATE workers SET last_seen = $1", time.Now().Add(-21*time.Second).UnixMilli())
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		restarted := New(f.db, Options{})
@@ -239,6 +234,24 @@ func TestARestartedServerGivesWorkersTimeToComeBack(t *testing.T) {
 		if ack := f.heartbeat(c); len(ack.Lost) != 0 {
 			t.Errorf("the worker lost %q", ack.Lost)
 		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestAServerThatStartsBesideAnotherOneTakesTrialsFromDeadWorkers(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, f *fixture) {
+		id := f.add("e", "gpt-5", 1)[0]
+		f.claimOne()
+		f.execute("UPDATE jobs SET lease_until = $1", time.Now().Add(-time.Second).UnixMilli())
+		// Another worker was heard meanwhile, so this one could have been.
+		f.execute("UPDATE workers SET last_seen = $1", time.Now().Add(-19*time.Second).UnixMilli())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		restarted := New(f.db, Options{})
+		go restarted.Run(ctx)
+		synctest.Wait()
+		f.wantStatus(id, api.StatusRetrying)
 		cancel()
 		synctest.Wait()
 	})

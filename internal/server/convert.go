@@ -38,7 +38,7 @@ func wireTask(t store.TaskSummary) api.Task {
 		out.FinishedAt = utc(c.FinishedAt)
 	}
 	if t.Version > 0 {
-		id, key := store.VersionID(t.ID, t.Version), archiveKey(t.ID, t.Version)
+		id, key := store.VersionID(t.ID, t.Version), taskPath(t.ID, t.Version)
 		out.CurrentVersion, out.CurrentVersionID, out.TaskPath = &t.Version, &id, &key
 	}
 	if c.Rewarded > 0 {
@@ -49,7 +49,7 @@ func wireTask(t store.TaskSummary) api.Task {
 
 // wireTrial gives a trial without its place in the queue.
 func wireTrial(t store.Trial) api.Trial {
-	id, key := store.VersionID(t.TaskID, t.Version), archiveKey(t.TaskID, t.Version)
+	id, key := store.VersionID(t.TaskID, t.Version), taskPath(t.TaskID, t.Version)
 	out := api.Trial{
 		ID: t.ID, Name: t.Name, TaskID: t.TaskID, TaskPath: &key, TaskVersion: &t.Version, TaskVersionID: &id,
 		ExperimentID: t.ExperimentID, Agent: t.Agent, Provider: t.Provider, QueueKey: t.QueueKey, Model: t.Model,
@@ -75,7 +75,7 @@ func wireTrial(t store.Trial) api.Trial {
 func wireExperiment(e store.ExperimentSummary) api.Experiment {
 	c := e.Counts
 	return api.Experiment{
-		ID: e.ID, Name: e.Name, IsPublic: e.Public, TaskCount: e.Tasks,
+		ID: e.ID, Name: e.Name, IsPublic: e.Public, Paused: e.Paused, TaskCount: e.Tasks,
 		Total: c.Total, Completed: c.Success + c.Failed + c.Cancelled,
 		Counts: map[api.Status]int{
 			api.StatusQueued: c.Queued, api.StatusRunning: c.Running, api.StatusRetrying: c.Retrying,

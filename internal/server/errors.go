@@ -21,7 +21,8 @@ import (
 const statusClientGone = 499
 
 // fail turns an error from the packages below into an answer: what says "not found" there is a
-// 404 here, and so on. what names the thing that was asked for. An error that nobody foresaw is logged and
+// 404 here, and so on. what names the thing that was asked for. When the database is away the answer is 503, which clients and
+// workers take for "nothing was done, try again", or 504 where that is not known. An error that nobody foresaw is logged and
 // answered with 500 and the request's id, without its text.
 func (s *Server) fail(ctx context.Context, what string, err error) error {
 	var known huma.StatusError
@@ -34,10 +35,18 @@ func (s *Server) fail(ctx context.Context, what string, err error) error {
 		return huma.Error422UnprocessableEntity(err.Error())
 	case errors.Is(err, queue.ErrStale):
 		return huma.Error409Conflict(what + ": its lease is no longer held; stop it and forget it")
+	case errors.Is(err, queue.ErrKeyReused):
+		return huma.Error409Conflict("this Idempotency-Key came with another submission in the last 24 hours: draw a new key for each submission")
 	case errors.Is(err, store.ErrConflict):
 		return huma.Error409Conflict(err.Error())
 	case ctx.Err() != nil:
 		return huma.NewError(statusClientGone, "the client closed the request")
+	case errors.Is(err, store.ErrUnknown):
+		s.log.ErrorContext(ctx, "database connection lost during a commit", "request", requestID(ctx), "what", what, "error", err)
+		return huma.Error504GatewayTimeout(what + ": the connection to the database was lost while the change was written, which may have happened or not; look before you do it again")
+	case store.Unavailable(err):
+		s.log.ErrorContext(ctx, "database is not available", "request", requestID(ctx), "what", what, "error", err)
+		return huma.Error503ServiceUnavailable(what + ": the database is not available at the moment; nothing was changed, try again")
 	case diskFull(err):
 		s.log.ErrorContext(ctx, "disk is full", "what", what, "error", err)
 		return huma.NewError(http.StatusInsufficientStorage, what+": the disk of the server is full; make room in its data directory and try again")

@@ -49,6 +49,8 @@ func (s *Server) registerExperiments(a huma.API) {
 	huma.Register(a, op(http.MethodGet, "/experiments/{id}/trials", tag, "Trials of an experiment, by task and number"), s.experimentTrials)
 	huma.Register(a, op(http.MethodPatch, "/experiments/{id}", tag, "Rename an experiment"), s.renameExperiment)
 	huma.Register(a, op(http.MethodPost, "/experiments/{id}/cancel", tag, "Cancel the trials of an experiment"), s.cancelExperiment)
+	huma.Register(a, op(http.MethodPost, "/experiments/{id}/pause", tag, "Start no more trials of an experiment; what runs goes on"), s.pauseExperiment)
+	huma.Register(a, op(http.MethodPost, "/experiments/{id}/resume", tag, "End the pause of an experiment"), s.resumeExperiment)
 	huma.Register(a, op(http.MethodDelete, "/experiments/{id}", tag, "Delete an experiment with its trials and their files; refused while one runs"), s.deleteExperiment)
 }
 
@@ -154,6 +156,26 @@ func (s *Server) cancelExperiment(ctx context.Context, in *ExperimentInput) (*ca
 		Status: "cancelled", TaskIDs: tasks, NotFoundTaskIDs: []string{},
 		TasksFound: len(tasks), TasksCancelled: len(tasks), TrialsCancelled: res.Trials,
 	}}, nil
+}
+
+func (s *Server) pauseExperiment(ctx context.Context, in *ExperimentInput) (*experimentOutput, error) {
+	return s.steerExperiment(ctx, in, s.queue.PauseExperiment)
+}
+
+func (s *Server) resumeExperiment(ctx context.Context, in *ExperimentInput) (*experimentOutput, error) {
+	return s.steerExperiment(ctx, in, s.queue.ResumeExperiment)
+}
+
+// steerExperiment pauses or resumes an experiment and answers with what it then is.
+func (s *Server) steerExperiment(ctx context.Context, in *ExperimentInput, steer func(context.Context, string) error) (*experimentOutput, error) {
+	e, err := s.db.Experiment(ctx, in.ID)
+	if err == nil {
+		err = steer(ctx, e.ID)
+	}
+	if err != nil {
+		return nil, s.fail(ctx, "Experiment "+in.ID, err)
+	}
+	return s.experiment(ctx, &ExperimentInput{ID: e.ID})
 }
 
 func (s *Server) deleteExperiment(ctx context.Context, in *ExperimentInput) (*deletedOutput, error) {

@@ -127,3 +127,56 @@ func TestAQueueKeyIsPausedAndItsHistoryKept(t *testing.T) {
 	contains(t, r.refuses(422, "PUT", "/queue/limit?key=openai/gpt-*", map[string]int{"limit": 4}), "PROVIDER/*")
 	r.refuses(422, "PUT", "/queue/limit?key=local", map[string]int{"limit": -1})
 }
+
+func TestAnExperimentIsPausedAndResumed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit("a", 2).ExperimentID
+	if got := do[api.Experiment](r, "POST", "/experiments/"+id+"/pause", nil); !got.Paused || got.Counts[api.StatusQueued] != 2 {
+		t.Errorf("paused: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) > 0 {
+		t.Errorf("claimed of a paused experiment: %+v", jobs)
+	}
+	if got := do[api.Queue](r, "GET", "/queue", nil); got.Keys[0].Held != 2 || got.Keys[0].Queued != 2 || got.Keys[0].Paused {
+		t.Errorf("queue: %+v", got)
+	}
+	if got := do[api.Experiment](r, "POST", "/experiments/"+id+"/resume", nil); got.Paused {
+		t.Errorf("resumed: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) != 1 {
+		t.Errorf("claimed %+v", jobs)
+	}
+	r.refuses(404, "POST", "/experiments/nothing/pause", nil)
+}
+
+func TestTheWholeServerIsPausedUnderItsOwnKey(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 1)
+	if got := do[api.QueueKeyHistory](r, "POST", "/queue/pause?key=*", nil); !got.Paused || got.Key != "*" || got.Limit != nil || got.Queued != 1 {
+		t.Errorf("paused: %+v", got)
+	}
+	if jobs := r.claim(1); len(jobs) > 0 {
+		t.Errorf("claimed of a paused server: %+v", jobs)
+	}
+	contains(t, r.refuses(422, "PUT", "/queue/limit?key=*", map[string]int{"limit": 4}), "only be paused and resumed")
+}
+
+func TestAKeyTellsOfRateLimits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 2)
+	job := r.claim(1)[0]
+	wait := 30.0
+	report := api.Finish{Outcome: api.StatusFailed, ErrorType: "RateLimitError", ErrorClass: api.ClassRateLimit, RetryAfterSec: &wait}
+	if _, err := r.queue.Finish(t.Context(), job.ID, job.Lease, report); err != nil {
+		t.Fatal(err)
+	}
+	got := do[api.QueueKeyHistory](r, "GET", "/queue/key?key=local", nil)
+	if got.EffectiveLimit == nil || *got.EffectiveLimit >= *got.Limit || got.HeldUntil == nil || got.Changes[0].Kind != "rate_limit" || got.Changes[0].By != "" {
+		t.Errorf("key: %+v", got)
+	}
+	_, text, _ := r.request("GET", "/metrics", nil)
+	contains(t, text, `oddish_queue_effective_limit{queue_key="local"} 0`)
+}

@@ -22,8 +22,8 @@ import (
 const (
 	// folderDelay is how long changes of an experiment are gathered before its folder is written.
 	folderDelay = time.Second
-	// folderShare: writing an experiment's folder takes at most one part in so many of the time,
-	// however many trials it has.
+	// folderShare: writing folders takes about one part in so many of the time, however many experiments go on and
+	// however many trials they have.
 	folderShare = 20
 	// folderTimeout limits one write.
 	folderTimeout = time.Minute
@@ -40,18 +40,18 @@ type jobFolders struct {
 	write func(experimentID string) error
 
 	mu      sync.Mutex
-	due     map[string]*time.Timer   // by experiment
-	lasting map[string]time.Duration // how long the last write took, where it was long
+	due     map[string]*time.Timer // by experiment
+	rest    time.Time              // until when nothing new becomes due, because of the time that writes took
 	closed  bool
 	running sync.WaitGroup // runs; added to with mu held and not closed
 
-	writing sync.Mutex // held while a folder is written; taken without mu
+	writing chan struct{} // full while a folder is written; filled without mu held
 }
 
 func newJobFolders(db *store.DB, blobs blob.Store, log *slog.Logger) *jobFolders {
 	f := &jobFolders{
 		db: db, blobs: blobs, log: log, delay: folderDelay,
-		due: map[string]*time.Timer{}, lasting: map[string]time.Duration{},
+		due: map[string]*time.Timer{}, writing: make(chan struct{}, 1),
 	}
 	f.write = f.writeFiles
 	return f
@@ -64,7 +64,7 @@ func (f *jobFolders) touch(experimentID string) {
 	if experimentID == "" || f.closed || f.due[experimentID] != nil {
 		return
 	}
-	wait := max(f.delay, folderShare*f.lasting[experimentID])
+	wait := max(f.delay, time.Until(f.rest))
 	f.due[experimentID] = time.AfterFunc(wait, func() { f.run(experimentID) })
 }
 
@@ -75,10 +75,9 @@ func (f *jobFolders) forget(experimentID string) {
 		t.Stop()
 		delete(f.due, experimentID)
 	}
-	delete(f.lasting, experimentID)
 	f.mu.Unlock()
-	f.writing.Lock() // a write that began before will end; the next one finds the experiment gone
-	defer f.writing.Unlock()
+	f.writing <- struct{}{} // a write that began before has ended; the next one finds the experiment gone
+	<-f.writing
 }
 
 // run writes the folder if that is still due.
@@ -92,17 +91,16 @@ func (f *jobFolders) run(experimentID string) {
 	f.running.Add(1)
 	f.mu.Unlock()
 	defer f.running.Done()
-	start := time.Now()
-	if err := f.write(experimentID); err != nil {
+	took, err := f.writeAlone(experimentID)
+	if err != nil {
 		f.log.Warn("job folder not written", "experiment", experimentID, "error", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if took := time.Since(start); took*folderShare > f.delay {
-		f.lasting[experimentID] = took
-	} else {
-		delete(f.lasting, experimentID)
+	if now := time.Now(); f.rest.Before(now) {
+		f.rest = now
 	}
+	f.rest = f.rest.Add(folderShare * took)
 }
 
 // close writes what is due, refuses what comes later, and returns when no write is under way.
@@ -119,17 +117,51 @@ func (f *jobFolders) close() error {
 	f.running.Wait()
 	var errs []error
 	for _, id := range ids {
-		errs = append(errs, f.write(id))
+		_, err := f.writeAlone(id)
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-// writeFiles writes an experiment's two files, unless the experiment is gone.
+// writeAlone writes a folder while no other one is written, and tells how long that took.
+func (f *jobFolders) writeAlone(experimentID string) (time.Duration, error) {
+	f.writing <- struct{}{}
+	defer func() { <-f.writing }()
+	start := time.Now()
+	err := f.write(experimentID)
+	return time.Since(start), err
+}
+
+// folderTries is how often an experiment's files are written at once because it changed meanwhile.
+const folderTries = 3
+
+// writeFiles writes an experiment's two files, unless the experiment is gone. Another server may write them at the same time, and what
+// it saw may be newer: so they are written again when the experiment has changed meanwhile, and whoever writes last has seen
+// the last change.
 func (f *jobFolders) writeFiles(experimentID string) error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), folderTimeout)
 	defer cancel()
+	for range folderTries {
+		before, err := f.db.LastEvent(ctx, experimentID)
+		if err != nil {
+			return err
+		}
+		if err := f.writeOnce(ctx, experimentID); err != nil {
+			return err
+		}
+		if !f.db.Shared() {
+			return nil
+		}
+		after, err := f.db.LastEvent(ctx, experimentID)
+		if err != nil || after == before {
+			return err
+		}
+	}
+	f.touch(experimentID)
+	return nil
+}
+
+func (f *jobFolders) writeOnce(ctx context.Context, experimentID string) error {
 	e, err := f.db.ExperimentSummary(ctx, experimentID)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // deleted meanwhile

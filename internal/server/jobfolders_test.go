@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -124,6 +125,30 @@ func TestCloseWaitsForAWriteUnderWay(t *testing.T) {
 		time.Sleep(f.delay + time.Second) // it is being written
 		if err := f.close(); err != nil || !done.Load() {
 			t.Errorf("closed in the middle of a write (%v)", err)
+		}
+	})
+}
+
+func TestManyExperimentsShareTheTimeForWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var writes atomic.Int64
+		f := newJobFolders(nil, blob.Store(nil), slog.New(slog.DiscardHandler))
+		f.write = func(string) error {
+			writes.Add(1)
+			time.Sleep(50 * time.Millisecond)
+			return nil
+		}
+		for i := range 2000 { // 200 s in which trials of 40 experiments finish
+			f.touch(strconv.Itoa(i % 40))
+			time.Sleep(100 * time.Millisecond)
+		}
+		// A twentieth of the time is 200 writes of 50 ms; each experiment has its first one before that is known.
+		if n := writes.Load(); n < 100 || n > 280 {
+			t.Errorf("%d writes", n)
+		}
+		if err := f.close(); err != nil {
+			t.Error(err)
 		}
 	})
 }

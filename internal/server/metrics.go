@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"oddish/internal/queue"
+	"oddish/internal/store"
 )
 
 // metrics are what GET /metrics tells, in a registry of the server's own.
@@ -35,6 +36,22 @@ func newMetrics(q *queue.Queue) *metrics {
 		m.registry.MustRegister(queueCollector{q})
 	}
 	return m
+}
+
+// watchDatabase adds what the database is asked and what is open for it.
+func (m *metrics) watchDatabase(db *store.DB) {
+	connections := func(state string, count func(store.Stats) int) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "oddish_db_connections", Help: "Connections to the database, by state.", ConstLabels: prometheus.Labels{"state": state},
+		}, func() float64 { return float64(count(db.Stats())) })
+	}
+	m.registry.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "oddish_db_statements_total", Help: "Statements sent to the database; begins and ends of transactions count as well.",
+		}, func() float64 { return float64(db.Stats().Statements) }),
+		connections("open", func(s store.Stats) int { return s.Connections }),
+		connections("in_use", func(s store.Stats) int { return s.InUse }),
+	)
 }
 
 // observe counts an answered request. r.Pattern is set by the router, so unknown paths share one name.
@@ -65,10 +82,21 @@ func limitDesc() *prometheus.Desc {
 	return prometheus.NewDesc("oddish_queue_limit", "Trials of a queue key, or of all keys under a pattern, that may run at once.", []string{"queue_key"}, nil)
 }
 
+func effectiveDesc() *prometheus.Desc {
+	return prometheus.NewDesc("oddish_queue_effective_limit",
+		"Trials of a queue key that may run at once, with what the provider's rate limits have made of its limit; 0 while nothing is started for that.", []string{"queue_key"}, nil)
+}
+
+func heldDesc() *prometheus.Desc {
+	return prometheus.NewDesc("oddish_trials_held", "Waiting trials of paused experiments, by queue key; they are also in oddish_trials.", []string{"queue_key"}, nil)
+}
+
 // Describe implements prometheus.Collector.
 func (c queueCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- trialsDesc()
 	ch <- limitDesc()
+	ch <- effectiveDesc()
+	ch <- heldDesc()
 }
 
 // Collect implements prometheus.Collector.
@@ -87,8 +115,21 @@ func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
 		if k.Pattern() { // its trials are counted under their keys
 			continue
 		}
+		ch <- prometheus.MustNewConstMetric(effectiveDesc(), prometheus.GaugeValue, float64(effectiveLimit(&k)), k.Key)
+		ch <- prometheus.MustNewConstMetric(heldDesc(), prometheus.GaugeValue, float64(k.Held), k.Key)
 		for state, n := range map[string]int{"running": k.Running, "queued": k.Queued, "retrying": k.Retrying} {
 			ch <- prometheus.MustNewConstMetric(trialsDesc(), prometheus.GaugeValue, float64(n), k.Key, state)
 		}
 	}
+}
+
+// effectiveLimit is how many trials of a key its provider lets run now.
+func effectiveLimit(k *queue.KeyState) int {
+	switch {
+	case k.HeldUntil != nil:
+		return 0
+	case k.Effective != nil:
+		return *k.Effective
+	}
+	return *k.Limit
 }

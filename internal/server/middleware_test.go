@@ -94,6 +94,7 @@ func TestMetricsCountRequestsAndTrials(t *testing.T) {
 	r.claim(1)
 	_, text, _ := r.request("GET", "/metrics", nil)
 	contains(t, text, `oddish_trials{queue_key="local",state="queued"} 1`, `oddish_trials{queue_key="local",state="running"} 1`,
+		`oddish_queue_effective_limit{queue_key="local"} `, `oddish_trials_held{queue_key="local"} 0`,
 		`oddish_http_requests_total{route="POST /tasks/sweep",status="200"} 1`)
 }
 

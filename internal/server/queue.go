@@ -18,7 +18,7 @@ type queueKeyOutput struct{ Body api.QueueKeyHistory }
 // QueueKeyInput names the key in the query, because it may contain slashes. It is exported because huma does not
 // look into embedded structs that are not.
 type QueueKeyInput struct {
-	Key string `query:"key" required:"true" minLength:"1" maxLength:"255" doc:"queue key, such as anthropic/claude-x or local, or a pattern, such as anthropic/*"`
+	Key string `query:"key" required:"true" minLength:"1" maxLength:"255" doc:"queue key, such as anthropic/claude-x or local, or a pattern, such as anthropic/*; to pause and resume also * for all"`
 }
 
 type queueLimitInput struct {
@@ -43,7 +43,7 @@ func (s *Server) registerQueue(a huma.API) {
 	huma.Register(a, op(http.MethodGet, "/queue/key", "queue", "One queue key or pattern, with the changes of its limit and its pauses"), s.queueKey)
 	huma.Register(a, op(http.MethodPut, "/queue/limit", "queue", "Change the limit of a queue key or pattern, now and for later starts"), s.setLimit)
 	huma.Register(a, op(http.MethodPost, "/queue/pause", "queue", "Start no more trials of a queue key or pattern; what runs goes on"), s.pauseKey)
-	huma.Register(a, op(http.MethodPost, "/queue/resume", "queue", "End the pause of a queue key or pattern"), s.resumeKey)
+	huma.Register(a, op(http.MethodPost, "/queue/resume", "queue", "End the pause of a queue key or pattern, or the hold of a key whose provider limits the rate"), s.resumeKey)
 }
 
 func (s *Server) queueKeys(ctx context.Context, _ *struct{}) (*queueOutput, error) {
@@ -98,7 +98,8 @@ func (s *Server) changedKey(ctx context.Context, in *QueueKeyInput, err error) (
 
 func toQueueKey(k *queue.KeyState, now time.Time) api.QueueKey {
 	out := api.QueueKey{
-		Key: k.Key, Limit: k.Limit, ConfiguredLimit: k.Configured, Running: k.Running, Queued: k.Queued, Retrying: k.Retrying, Paused: k.PausedBy != "",
+		Key: k.Key, Limit: k.Limit, ConfiguredLimit: k.Configured, EffectiveLimit: k.Effective,
+		Running: k.Running, Queued: k.Queued, Retrying: k.Retrying, Held: k.Held, Paused: k.PausedBy != "", HeldUntil: k.HeldUntil,
 	}
 	if k.Oldest != nil {
 		age := max(now.Sub(*k.Oldest).Seconds(), 0)

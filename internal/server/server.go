@@ -94,6 +94,9 @@ func newServer(c Config) *Server {
 	s.uploads = newUploadDesk(c.TempDir)
 	s.folders = newJobFolders(c.DB, c.Blobs, c.Log)
 	s.metrics = newMetrics(c.Queue)
+	if c.DB != nil {
+		s.metrics.watchDatabase(c.DB)
+	}
 	return s
 }
 
@@ -123,6 +126,7 @@ func (s *Server) register(a huma.API) {
 	s.registerSweep(a)
 	s.registerTasks(a)
 	s.registerTrials(a)
+	s.registerTrialQueries(a)
 	s.registerLogs(a)
 	s.registerFiles(a)
 	s.registerExperiments(a)

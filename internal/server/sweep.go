@@ -2,41 +2,81 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"oddish/api"
-	"oddish/internal/agent"
 	"oddish/internal/model"
 	"oddish/internal/queue"
 	"oddish/internal/store"
 )
 
-// maxSweepTrials limits the trials of one submission: it is one transaction.
-const maxSweepTrials = 100_000
+type sweepInput struct {
+	Key  string `header:"Idempotency-Key" maxLength:"255" pattern:"^[ -~]+$" patternDescription:"printable ASCII" doc:"drawn by the client for this submission: while it is the same, the submission is carried out once and its answer given again, for 24 hours"`
+	Body api.Sweep
+}
 
-// maxExperimentName is the length of an experiment's name in characters.
-const maxExperimentName = 255
-
-// sandboxKinds are the kinds that workers of this program can offer.
-func sandboxKinds() []string { return []string{"builtin", "docker", "fake"} }
-
-type sweepInput struct{ Body api.Sweep }
-
-type submittedOutput struct{ Body api.Submitted }
+type submittedOutput struct {
+	Replayed string `header:"Idempotency-Replayed" doc:"true: nothing was done, this is the answer to the submission that had the same Idempotency-Key before"`
+	Body     api.Submitted
+}
 
 func (s *Server) registerSweep(a huma.API) {
 	sweep := op(http.MethodPost, "/tasks/sweep", "tasks", "Submit trials of one task: agents × attempts")
+	sweep.Description = "Trials of the same experiment, task version, agent, model, configuration and sandbox kind that are there already count: " +
+		"the submission says how many there should be. `again` makes all of them anew."
 	sweep.MaxBodyBytes = 8 << 20 // kwargs may be long
 	huma.Register(a, sweep, s.sweep)
 }
 
+// sweep answers a submission that was carried out before as then, whatever has become of its task.
 func (s *Server) sweep(ctx context.Context, in *sweepInput) (*submittedOutput, error) {
-	sw := in.Body
+	once, err := onceOf(in)
+	if err != nil {
+		return nil, s.fail(ctx, "submission", err)
+	}
+	answer, found, err := s.queue.Replay(ctx, once)
+	if err != nil {
+		return nil, s.fail(ctx, "submission", err)
+	}
+	if found {
+		return s.submitted(ctx, answer, true)
+	}
+	sub, err := s.submission(ctx, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	sub.Once = once
+	res, err := s.queue.Submit(ctx, *sub)
+	if err != nil {
+		return nil, s.fail(ctx, "submission to task "+sub.Task.ID, err)
+	}
+	if !res.Replayed {
+		s.folders.touch(res.Experiment.ID)
+	}
+	return s.submitted(ctx, res.Answer, res.Replayed)
+}
+
+// onceOf takes the digest of the request from what it means: the same JSON in another order is the same request.
+func onceOf(in *sweepInput) (queue.Once, error) {
+	if in.Key == "" {
+		return queue.Once{}, nil
+	}
+	text, err := json.Marshal(in.Body)
+	if err != nil {
+		return queue.Once{}, fmt.Errorf("encode submission: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return queue.Once{Key: in.Key, Request: hex.EncodeToString(sum[:])}, nil
+}
+
+// submission checks the sweep and finds what it is about.
+func (s *Server) submission(ctx context.Context, sw api.Sweep) (*queue.Submission, error) {
 	if err := s.checkSweep(&sw); err != nil {
 		return nil, err
 	}
@@ -55,25 +95,41 @@ func (s *Server) sweep(ctx context.Context, in *sweepInput) (*submittedOutput, e
 	if err != nil {
 		return nil, err
 	}
-	res, err := s.queue.Submit(ctx, queue.Submission{Sweep: sw, Task: task, Version: version, Environment: environment})
-	if err != nil {
-		return nil, s.fail(ctx, "submission to task "+task.ID, err)
-	}
-	s.folders.touch(res.Experiment.ID)
-	return s.submitted(ctx, sw, task.ID, res)
+	return &queue.Submission{
+		Sweep: sw, Task: task, Version: version, Environment: environment,
+		TopUp: !sw.Again && !sw.AppendToTask,
+		Answer: func(ctx context.Context, db store.Querier, r queue.SubmitResult) (string, error) {
+			return sweepAnswer(ctx, db, sw, r)
+		},
+	}, nil
 }
 
-func (s *Server) submitted(ctx context.Context, sw api.Sweep, taskID string, res queue.SubmitResult) (*submittedOutput, error) {
-	task, err := s.db.TaskSummary(ctx, taskID)
+// sweepAnswer is the answer to a submission, as it is kept.
+func sweepAnswer(ctx context.Context, db store.Querier, sw api.Sweep, r queue.SubmitResult) (string, error) {
+	task, err := store.FindTaskSummary(ctx, db, sw.TaskID)
 	if err != nil {
-		return nil, s.fail(ctx, "task "+taskID, err)
+		return "", err
 	}
-	return &submittedOutput{Body: api.Submitted{
+	return store.JSON(api.Submitted{
 		ID: task.ID, Name: task.Name, Status: taskStatus(task.Counts), Priority: task.Priority,
-		TrialsCount: len(res.TrialIDs), Providers: providers(sw.Configs),
-		ExperimentID: res.Experiment.ID, ExperimentName: res.Experiment.Name,
-		CreatedAt: task.CreatedAt.UTC(), NewTrialIDs: res.TrialIDs,
-	}}, nil
+		TrialsCount: len(r.TrialIDs), Providers: providers(sw.Configs),
+		ExperimentID: r.Experiment.ID, ExperimentName: r.Experiment.Name, CreatedAt: task.CreatedAt.UTC(),
+		NewTrialIDs: list(r.TrialIDs), RetriedTrialIDs: list(r.Retried), ExistingTrials: len(r.Existing), ExistingTrialIDs: list(r.Existing),
+	})
+}
+
+// list is never null on the wire.
+func list(ids []string) []string { return append([]string{}, ids...) }
+
+func (s *Server) submitted(ctx context.Context, answer string, replayed bool) (*submittedOutput, error) {
+	out := &submittedOutput{}
+	if replayed {
+		out.Replayed = "true"
+	}
+	if err := json.Unmarshal([]byte(answer), &out.Body); err != nil {
+		return nil, s.fail(ctx, "answer to the submission", err)
+	}
+	return out, nil
 }
 
 // sweepVersion is the version that the trials are pinned to: the one with the content that the client names, else the newest.
@@ -102,13 +158,10 @@ func (s *Server) sweepVersion(ctx context.Context, task store.Task, hash *string
 }
 
 // sweepEnvironment is the sandbox kind of configs that name none, when the submission names none either: that of the
-// task's first trial when trials are added to a task, else the server's own.
+// task's first trial if it has one, else the server's own.
 func (s *Server) sweepEnvironment(ctx context.Context, task store.Task, sw api.Sweep) (string, error) {
 	if sw.Environment != nil && *sw.Environment != "" {
 		return *sw.Environment, nil
-	}
-	if !sw.AppendToTask {
-		return s.cfg.Environment, nil
 	}
 	first, err := s.db.Trials(ctx, store.TrialFilter{TaskIDs: []string{task.ID}, Limit: 1})
 	if err != nil {
@@ -118,123 +171,6 @@ func (s *Server) sweepEnvironment(ctx context.Context, task store.Task, sw api.S
 		return s.cfg.Environment, nil
 	}
 	return first[0].Environment, nil
-}
-
-// checkSweep refuses what cannot run and fills in what was left out.
-func (s *Server) checkSweep(sw *api.Sweep) error {
-	if len(sw.Configs) == 0 {
-		return huma.Error400BadRequest("configs is empty: name at least one agent")
-	}
-	if err := checkEnvironment(sw.Environment); err != nil {
-		return err
-	}
-	if sw.ExperimentID != nil && len([]rune(*sw.ExperimentID)) > maxExperimentName {
-		return refused("body.experiment_id", "longer than %d characters", maxExperimentName)
-	}
-	if sw.Priority == "" {
-		sw.Priority = api.PriorityLow
-	}
-	total := 0
-	for i := range sw.Configs {
-		if err := checkConfig(fmt.Sprintf("body.configs[%d]", i), &sw.Configs[i]); err != nil {
-			return err
-		}
-		if total += sw.Configs[i].NTrials; total > maxSweepTrials {
-			return refused("body.configs", "more than %d trials in one submission: split it", maxSweepTrials)
-		}
-	}
-	return checkTimes("body.harbor", sw.Harbor)
-}
-
-func checkConfig(at string, c *api.SweepConfig) error {
-	if c.NTrials == 0 {
-		c.NTrials = 1
-	}
-	if c.TimeoutMinutes != nil {
-		return refused(at+".timeout_minutes", "not supported: set [agent] timeout_sec and [verifier] timeout_sec in the task's task.toml")
-	}
-	if err := checkEnvironment(c.Environment); err != nil {
-		return err
-	}
-	if !knownAgent(c.Agent) {
-		return refused(at+".agent", "unknown agent %q: known are %s", c.Agent, strings.Join(agentNames(), ", "))
-	}
-	if needsModel(c.Agent) && (c.Model == nil || model.Normalize(c.Agent, *c.Model) == model.Default) {
-		return refused(at+".model", "agent %s needs a model", c.Agent)
-	}
-	return checkTimes(at+".agent_config", c.AgentConfig)
-}
-
-// checkTimes refuses times and factors that are not above 0, anywhere in v. They are found by
-// their names on the wire, so that one added to the API is not forgotten here.
-func checkTimes(at string, v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return refused(at, "cannot be read: %v", err)
-	}
-	var fields any
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return refused(at, "cannot be read: %v", err)
-	}
-	table, _ := fields.(map[string]any) // null: nothing to check
-	return checkPositive(at, table)
-}
-
-func checkPositive(at string, fields map[string]any) error {
-	for name, v := range fields {
-		switch v := v.(type) {
-		case map[string]any:
-			if name == "env" || name == "kwargs" {
-				continue // the agent's and the sandbox's own words
-			}
-			if err := checkPositive(at+"."+name, v); err != nil {
-				return err
-			}
-		case float64:
-			if (strings.HasSuffix(name, "_sec") || strings.HasSuffix(name, "_multiplier")) && v <= 0 {
-				return refused(at+"."+name, "must be above 0")
-			}
-		}
-	}
-	return nil
-}
-
-func checkEnvironment(kind *string) error {
-	if kind == nil || *kind == "" {
-		return nil
-	}
-	for _, known := range sandboxKinds() {
-		if *kind == known {
-			return nil
-		}
-	}
-	return huma.Error400BadRequest(fmt.Sprintf("unknown environment %q: known are %s", *kind, strings.Join(sandboxKinds(), ", ")))
-}
-
-func knownAgent(name string) bool {
-	for _, a := range agent.Known() {
-		if a.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func needsModel(name string) bool {
-	for _, a := range agent.Known() {
-		if a.Name == name {
-			return a.NeedsModel
-		}
-	}
-	return false
-}
-
-func agentNames() []string {
-	var names []string
-	for _, a := range agent.Known() {
-		names = append(names, a.Name)
-	}
-	return names
 }
 
 // providers counts the trials of each provider.

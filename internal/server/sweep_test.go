@@ -2,9 +2,19 @@ package server
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"oddish/api"
+	"oddish/client"
 )
 
 func TestBadSweepsAreRefusedWithTheReason(t *testing.T) {
@@ -131,5 +141,144 @@ func TestSecretsOfASweepReachTheWorkerAndNobodyElse(t *testing.T) {
 	}
 	if containsAny(r.blob("jobs/"+got.ExperimentID+"/config.json"), "hunter2") {
 		t.Error("the job's config.json tells the secret")
+	}
+}
+
+// topUp asks for n oracle trials of the task in the experiment exp.
+func topUp(taskID string, n int) api.Sweep {
+	return api.Sweep{TaskID: taskID, User: "me", ExperimentID: ptr("exp"), Configs: []api.SweepConfig{{Agent: "oracle", NTrials: n}}}
+}
+
+func TestASweepSaysHowManyTrialsThereShouldBe(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := r.upload("hello", "x")
+	id := func(i int) string { return u.TaskID + "-" + strconv.Itoa(i) }
+	submit := func(n int, change func(*api.Sweep)) api.Submitted {
+		t.Helper()
+		sw := topUp(u.TaskID, n)
+		change(&sw)
+		return do[api.Submitted](r, "POST", "/tasks/sweep", sw)
+	}
+	same := func(*api.Sweep) {}
+	first := submit(2, same)
+	if first.TrialsCount != 2 || first.ExistingTrials != 0 || first.RetriedTrialIDs == nil || first.ExistingTrialIDs == nil {
+		t.Errorf("at first: %+v", first)
+	}
+	jobs := r.claim(2)
+	r.finish(jobs[0], passed())
+	r.finish(jobs[1], api.Finish{Outcome: api.StatusFailed, ErrorType: "E", ErrorMessage: "m", ErrorClass: api.ClassPermanent})
+	got := submit(3, same)
+	if !slices.Equal(got.ExistingTrialIDs, []string{id(0)}) || !slices.Equal(got.RetriedTrialIDs, []string{id(1)}) || !slices.Equal(got.NewTrialIDs, []string{id(2)}) {
+		t.Errorf("topped up: %+v", got)
+	}
+	if got.TrialsCount != 1 || got.ExistingTrials != 1 || got.Status != api.TaskRunning {
+		t.Errorf("topped up: %+v", got)
+	}
+	if got := submit(3, same); got.TrialsCount != 0 || got.NewTrialIDs == nil || got.ExistingTrials != 3 {
+		t.Errorf("when all are there: %+v", got)
+	}
+	for name, change := range map[string]func(*api.Sweep){
+		"again":          func(sw *api.Sweep) { sw.Again = true },
+		"append_to_task": func(sw *api.Sweep) { sw.AppendToTask = true },
+	} {
+		if got := submit(3, change); got.TrialsCount != 3 || got.ExistingTrials != 0 {
+			t.Errorf("with %s: %+v", name, got)
+		}
+	}
+}
+
+func TestTheSameSubmissionIsAnsweredTheSame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := r.upload("hello", "x")
+	sw := topUp(u.TaskID, 2)
+	sw.Again = true
+	status, first, h := r.request("POST", "/tasks/sweep", sw, api.IdempotencyKeyHeader, "key 1")
+	if status != 200 || h.Get(api.IdempotencyReplayedHeader) != "" {
+		t.Fatalf("%d %s %v", status, first, h)
+	}
+	for _, j := range r.claim(2) {
+		r.finish(j, passed()) // which changes the task's status
+	}
+	replay := func(r *rig, body any) {
+		t.Helper()
+		status, text, h := r.request("POST", "/tasks/sweep", body, api.IdempotencyKeyHeader, "key 1")
+		if status != 200 || text != first || h.Get(api.IdempotencyReplayedHeader) != "true" {
+			t.Errorf("%d %s, want %s; %v", status, text, first, h)
+		}
+	}
+	replay(r, sw)
+	replay(r, ` {"user":"me", "again":true, "configs":[{"n_trials":2,"agent":"oracle"}], "experiment_id":"exp", "task_id":"`+u.TaskID+`"}`)
+	replay(newRig(t, func(c *Config) { c.DB, c.Queue = r.db, r.queue }), sw) // another server
+	do[api.Deleted](r, "DELETE", "/tasks/"+u.TaskID, nil)
+	replay(r, sw)
+
+	sw.Priority = api.PriorityHigh
+	contains(t, r.refuses(409, "POST", "/tasks/sweep", sw, api.IdempotencyKeyHeader, "key 1"), "draw a new key")
+}
+
+func TestARefusedSubmissionLeavesItsKeyFree(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := r.upload("hello", "x")
+	bad := topUp(u.TaskID, 1)
+	bad.Configs[0].Agent = "wizard"
+	r.refuses(422, "POST", "/tasks/sweep", bad, api.IdempotencyKeyHeader, "key")
+	bad = topUp("nope-12345678", 1)
+	r.refuses(404, "POST", "/tasks/sweep", bad, api.IdempotencyKeyHeader, "key")
+	if got := do[api.Submitted](r, "POST", "/tasks/sweep", topUp(u.TaskID, 1), api.IdempotencyKeyHeader, "key"); got.TrialsCount != 1 {
+		t.Errorf("submitted: %+v", got)
+	}
+}
+
+func TestIdempotencyKeysAreShortAndPrintable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := r.upload("hello", "x")
+	for _, key := range []string{strings.Repeat("k", 256), "schlüssel"} {
+		contains(t, r.refuses(422, "POST", "/tasks/sweep", topUp(u.TaskID, 1), api.IdempotencyKeyHeader, key), "Idempotency-Key")
+	}
+	do[api.Submitted](r, "POST", "/tasks/sweep", topUp(u.TaskID, 1), api.IdempotencyKeyHeader, strings.Repeat("k", 255))
+}
+
+// cutter passes requests on and cuts the connection instead of giving the first answers to submissions.
+func cutter(t *testing.T, target string, cuts int32) string {
+	t.Helper()
+	address, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n atomic.Int32
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(address) },
+		ModifyResponse: func(resp *http.Response) error {
+			if resp.Request.URL.Path == "/tasks/sweep" && n.Add(1) <= cuts {
+				panic(http.ErrAbortHandler)
+			}
+			return nil
+		},
+	}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func TestAnAnswerThatIsLostOnItsWayDoublesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	u := r.upload("hello", "x")
+	var losses int
+	c := client.New(cutter(t, r.http.URL, 3), client.Options{OnRetry: func(error, time.Duration) { losses++ }})
+	defer c.Close()
+	sw := topUp(u.TaskID, 5)
+	sw.Again = true
+	got, err := c.Submit(t.Context(), sw)
+	if err != nil || got.TrialsCount != 5 || losses != 3 {
+		t.Fatalf("after %d losses: %+v, %v", losses, got, err)
+	}
+	trials, err := c.ExperimentTrials(t.Context(), got.ExperimentID)
+	if err != nil || len(trials) != 5 {
+		t.Errorf("there are %d trials, want 5; %v", len(trials), err)
 	}
 }

@@ -245,13 +245,21 @@ func (s *Server) cancel(ctx context.Context, f queue.CancelFilter, out *api.Canc
 		return s.fail(ctx, "cancellation", err)
 	}
 	out.TasksFound, out.TasksCancelled, out.TrialsCancelled = len(out.TaskIDs), len(res.TaskIDs), res.Trials
+	if err := s.touchCancelled(ctx, res); err != nil {
+		return s.fail(ctx, "cancellation", err)
+	}
+	return nil
+}
+
+// touchCancelled has the job folders written in which trials have ended by a cancel.
+func (s *Server) touchCancelled(ctx context.Context, res queue.CancelResult) error {
 	if res.Trials == res.Running { // nothing ended yet: the workers will say so
 		return nil
 	}
 	for _, id := range res.TaskIDs {
 		experiments, err := s.experimentsOf(ctx, id)
 		if err != nil {
-			return s.fail(ctx, "trials of task "+id, err)
+			return fmt.Errorf("read trials of task %s: %w", id, err)
 		}
 		for _, e := range experiments {
 			s.folders.touch(e)

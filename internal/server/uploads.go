@@ -103,7 +103,7 @@ func (s *Server) uploadInit(ctx context.Context, in *uploadInitInput) (*uploadOu
 	}
 	next := store.Version{
 		ID: store.VersionID(task.ID, task.Version+1), TaskID: task.ID, Version: task.Version + 1,
-		ContentHash: in.Body.ContentHash, ArchiveKey: archiveKey(task.ID, task.Version+1),
+		ContentHash: in.Body.ContentHash, ArchiveKey: archiveKey(task.ID, in.Body.ContentHash),
 	}
 	u := upload(task, next, known, false)
 	s.invite(&u, in)
@@ -169,8 +169,16 @@ func (s *Server) uploadComplete(ctx context.Context, in *uploadCompleteInput) (*
 		return nil, err
 	}
 	task, version, err := s.keepVersion(ctx, task, c, staged)
+	if errors.Is(err, store.ErrConflict) {
+		// Through another server the first upload under this name was completed meanwhile.
+		if task, err = s.taskForUpload(ctx, c.TaskID, name); err != nil {
+			return nil, err
+		}
+		existed = true
+		task, version, err = s.keepVersion(ctx, task, c, staged)
+	}
 	if err != nil {
-		return nil, err
+		return nil, s.fail(ctx, "version of task "+task.ID, err)
 	}
 	s.uploads.release(name)
 	if err := s.blobs.Delete(ctx, staged); err != nil {
@@ -209,26 +217,26 @@ func (s *Server) alreadyThere(ctx context.Context, task store.Task, hash string)
 }
 
 // keepVersion copies the staged archive to its place and then adds the version, so that a version that
-// can be read always has its archive. The caller holds the task's lock, which makes the
-// number foreseeable.
+// can be read always has its archive. The place follows from the content, not from the version's number, which another
+// server may take meanwhile. store.ErrConflict when the task's name belongs to another id by now.
 func (s *Server) keepVersion(ctx context.Context, task store.Task, c api.UploadComplete, staged string) (store.Task, store.Version, error) {
-	what := "version of task " + task.ID
-	if err := s.copyBlob(ctx, staged, archiveKey(task.ID, task.Version+1)); err != nil {
-		return task, store.Version{}, s.fail(ctx, what, err)
+	key := archiveKey(task.ID, c.ContentHash)
+	if err := s.copyBlob(ctx, staged, key); err != nil {
+		return task, store.Version{}, err
 	}
 	message := ""
 	if c.Message != nil {
 		message = *c.Message
 	}
 	stored, version, err := s.db.AddVersion(ctx, task.ID, task.Name, c.ContentHash, message,
-		func(n int) string { return archiveKey(task.ID, n) })
-	if err != nil {
-		return task, store.Version{}, s.fail(ctx, what, err)
-	}
-	if version.ArchiveKey != archiveKey(task.ID, task.Version+1) { // another server was faster
-		if err := s.copyBlob(ctx, staged, version.ArchiveKey); err != nil {
-			return task, store.Version{}, s.fail(ctx, what, err)
+		func(int) string { return key })
+	if errors.Is(err, store.ErrConflict) {
+		if gone := s.blobs.Delete(ctx, key); gone != nil {
+			s.log.WarnContext(ctx, "archive not removed", "key", key, "error", gone)
 		}
+	}
+	if err != nil {
+		return task, store.Version{}, err
 	}
 	return stored, version, nil
 }
@@ -258,4 +266,9 @@ func upload(t store.Task, v store.Version, existing, unchanged bool) api.Upload 
 	}
 }
 
-func archiveKey(taskID string, n int) string { return fmt.Sprintf("tasks/%s/v%d.tar.gz", taskID, n) }
+// taskPath names a version of a task on the wire. Where its archive is stored, task_s3_key says.
+func taskPath(taskID string, n int) string { return fmt.Sprintf("tasks/%s/v%d.tar.gz", taskID, n) }
+
+// archiveKey is where an archive is stored. Contents never share a key, so that servers which store two of them at the same
+// time do not overwrite each other's.
+func archiveKey(taskID, hash string) string { return fmt.Sprintf("tasks/%s/%s.tar.gz", taskID, hash) }

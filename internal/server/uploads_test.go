@@ -31,7 +31,7 @@ func TestAnUploadBecomesAVersion(t *testing.T) {
 	do[struct{}](r, "PUT", *u.UploadURL, packed)
 	c := api.UploadComplete{TaskID: u.TaskID, Name: "hello", Version: 1, ContentHash: hash, Message: ptr("first")}
 	done := do[api.Upload](r, "POST", "/tasks/upload/complete", c)
-	if done.Version != 1 || done.TaskID != u.TaskID || done.S3Key != "tasks/"+u.TaskID+"/v1.tar.gz" || done.RequiresCompletion {
+	if done.Version != 1 || done.TaskID != u.TaskID || done.S3Key != "tasks/"+u.TaskID+"/"+u.ContentHash+".tar.gz" || done.RequiresCompletion {
 		t.Errorf("complete: %+v", done)
 	}
 	if r.blob(done.S3Key) != string(packed) {

@@ -22,6 +22,10 @@ type claimInput struct{ Body api.Claim }
 
 type claimedOutput struct{ Body api.Claimed }
 
+type resumeJobsInput struct{ Body api.ResumeJobs }
+
+type resumedJobsOutput struct{ Body api.ResumedJobs }
+
 type heartbeatInput struct{ Body api.Heartbeat }
 
 type heartbeatOutput struct{ Body api.HeartbeatAck }
@@ -60,6 +64,7 @@ type putFileInput struct {
 func (s *Server) registerWorker(a huma.API) {
 	const tag = "worker"
 	huma.Register(a, op(http.MethodPost, "/worker/v1/claim", tag, "Take trials to run; held for up to wait_sec while there is none"), s.claim)
+	huma.Register(a, op(http.MethodPost, "/worker/v1/resume", tag, "Go on with running jobs that a former process of the worker has left on its machine"), s.resumeJobs)
 	huma.Register(a, op(http.MethodPost, "/worker/v1/heartbeat", tag, "Renew the leases of a worker's jobs"), s.heartbeat)
 	huma.Register(a, op(http.MethodPost, "/worker/v1/cancels", tag, "Which of a worker's jobs are to be stopped; held for up to wait_sec while there is none"), s.cancels)
 	huma.Register(a, op(http.MethodPost, "/worker/v1/jobs/{id}/events", tag, "Say what a running job is doing"), s.progress)
@@ -88,15 +93,27 @@ func (s *Server) claim(ctx context.Context, in *claimInput) (*claimedOutput, err
 	}
 	jobs := make([]api.Job, len(claimed))
 	for i, c := range claimed {
-		jobs[i] = wireJob(c)
-		jobs[i].LeaseSec = c.LeaseUntil.Sub(s.now()).Seconds()
+		jobs[i] = s.wireJob(c)
 	}
 	return &claimedOutput{Body: api.Claimed{Jobs: jobs}}, nil
 }
 
-func wireJob(c queue.Claimed) api.Job {
+func (s *Server) resumeJobs(ctx context.Context, in *resumeJobsInput) (*resumedJobsOutput, error) {
+	resumed, lost, err := s.queue.ResumeJobs(ctx, in.Body)
+	if err != nil {
+		return nil, s.fail(ctx, "resumed jobs of worker "+in.Body.WorkerID, err)
+	}
+	jobs := make([]api.Job, len(resumed))
+	for i, r := range resumed {
+		jobs[i] = s.wireJob(r.Claimed)
+		jobs[i].Seq = r.Seq
+	}
+	return &resumedJobsOutput{Body: api.ResumedJobs{Jobs: jobs, Lost: lost}}, nil
+}
+
+func (s *Server) wireJob(c queue.Claimed) api.Job {
 	return api.Job{
-		ID: c.Trial.ID, Attempt: c.Attempt, Lease: c.Lease, LeaseUntil: c.LeaseUntil.UTC(),
+		ID: c.Trial.ID, Attempt: c.Attempt, Lease: c.Lease, LeaseUntil: c.LeaseUntil.UTC(), LeaseSec: c.LeaseUntil.Sub(s.now()).Seconds(),
 		Trial: trialSpec(c.Trial, c.TrialName, c.ExperimentName),
 	}
 }
@@ -149,8 +166,8 @@ func (s *Server) finish(ctx context.Context, in *finishInput) (*finishOutput, er
 	if err != nil {
 		return nil, s.fail(ctx, "job "+in.ID, err)
 	}
-	if t, err := s.db.Trial(ctx, in.ID); err == nil {
-		s.folders.touch(t.ExperimentID)
+	if experimentID, err := s.db.ExperimentOfTrial(ctx, in.ID); err == nil {
+		s.folders.touch(experimentID)
 	} else if !errors.Is(err, store.ErrNotFound) {
 		s.log.WarnContext(ctx, "job folder not refreshed", "trial", in.ID, "error", err)
 	}

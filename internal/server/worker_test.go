@@ -3,6 +3,8 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +80,30 @@ func TestProgressShowsInTheTrial(t *testing.T) {
 	if len(ack.Cancel) > 0 || len(ack.Lost) != 1 || ack.LeaseUntil.Before(time.Now()) {
 		t.Errorf("heartbeat: %+v", ack)
 	}
+}
+
+func TestAWorkerThatComesBackGoesOnWithItsJobs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 1)
+	j := r.claim(1)[0]
+	p := api.Progress{Events: []api.ProgressEvent{{Seq: 1, At: time.Now(), Stage: api.StageEnvironment}}}
+	do[api.ProgressAck](r, "POST", jobPath(j, "events"), p, api.LeaseHeader, j.Lease)
+	ask := api.ResumeJobs{WorkerID: "w1-next", Hostname: "h", Version: "test", Jobs: []api.JobRef{{ID: j.ID, Lease: j.Lease}, {ID: "gone-12345678-0", Lease: "old"}}}
+	for range 2 { // repeating is harmless
+		got := do[api.ResumedJobs](r, "POST", "/worker/v1/resume", ask)
+		if len(got.Jobs) != 1 || !slices.Equal(got.Lost, []string{"gone-12345678-0"}) {
+			t.Fatalf("resumed: %+v", got)
+		}
+		back := got.Jobs[0]
+		if back.ID != j.ID || back.Lease != j.Lease || back.Attempt != j.Attempt || back.Seq != 1 || back.LeaseSec <= 0 || !reflect.DeepEqual(back.Trial, j.Trial) {
+			t.Errorf("resumed %+v, claimed %+v", back, j)
+		}
+	}
+	if f := r.finish(j, passed()); f.Status != api.StatusSuccess {
+		t.Errorf("finish: %+v", f)
+	}
+	r.refuses(422, "POST", "/worker/v1/resume", api.ResumeJobs{Jobs: []api.JobRef{}})
 }
 
 func TestAStaleLeaseIsRefusedAndChangesNothing(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-const experimentColumns = "e.id, e.name, e.public, e.created_at"
+const experimentColumns = "e.id, e.name, e.public, e.paused, e.created_at"
 
 func experimentTargets(e *Experiment) []any {
-	return []any{&e.ID, &e.Name, flag{&e.Public}, msTime{&e.CreatedAt}}
+	return []any{&e.ID, &e.Name, flag{&e.Public}, flag{&e.Paused}, msTime{&e.CreatedAt}}
 }
 
 // Querier is what reads need: a *sql.DB, *sql.Tx or *sql.Conn.
@@ -38,6 +38,18 @@ func FindExperiment(ctx context.Context, q Querier, idOrName string) (Experiment
 		}
 	}
 	return Experiment{}, fmt.Errorf("experiment %s: %w", idOrName, ErrNotFound)
+}
+
+// ExperimentOfTrial returns the id of the experiment that a trial belongs to, or ErrNotFound.
+func (db *DB) ExperimentOfTrial(ctx context.Context, trialID string) (string, error) {
+	var id string
+	row := db.read.QueryRowContext(ctx, "SELECT experiment_id FROM trials WHERE id = $1", trialID)
+	if err := row.Scan(&id); errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("trial %s: %w", trialID, ErrNotFound)
+	} else if err != nil {
+		return "", fmt.Errorf("read experiment of trial %s: %w", trialID, err)
+	}
+	return id, nil
 }
 
 const experimentsPage = "SELECT * FROM experiments ORDER BY last_activity DESC, id DESC"

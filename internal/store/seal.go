@@ -3,7 +3,9 @@ package store
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -15,7 +17,10 @@ import (
 )
 
 // Sealer encrypts the secrets of trials at rest (AES-256-GCM). It may be used from many goroutines.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead        cipher.AEAD
+	fingerprint string
+}
 
 // KeyFile is the name of the key's file in the data directory.
 const KeyFile = "secret.key"
@@ -46,7 +51,16 @@ func OpenSealer(dir, key string) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("secret key in %s: %w", origin, err)
 	}
-	return &Sealer{aead}, nil
+	return &Sealer{aead, fingerprint(raw)}, nil
+}
+
+// Fingerprint tells one key from another and says nothing else about it.
+func (s *Sealer) Fingerprint() string { return s.fingerprint }
+
+func fingerprint(key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte("fingerprint of an oddish key"))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 func decodeKey(key string) ([]byte, error) {

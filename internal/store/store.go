@@ -24,6 +24,7 @@ type Experiment struct {
 	ID        string // 8 hex digits
 	Name      string
 	Public    bool
+	Paused    bool // none of its trials is started
 	CreatedAt time.Time
 }
 

@@ -39,24 +39,6 @@ func oneTask(ctx context.Context, q Querier, where, value string) (Task, error) 
 	return t, nil
 }
 
-// EnsureTask returns the task with that name; if there is none it creates it under the id, with Version 0. So an upload
-// can reserve its id before its content is there, and two uploads of one new name meet. ErrConflict when the id belongs to another name.
-func (db *DB) EnsureTask(ctx context.Context, id, name string) (Task, error) {
-	var t Task
-	err := db.Tx(ctx, func(tx *sql.Tx) error {
-		if err := insertTask(ctx, tx, id, name); err != nil {
-			return err
-		}
-		var err error
-		t, err = oneTask(ctx, tx, "k.name = $1", name)
-		if errors.Is(err, ErrNotFound) {
-			return fmt.Errorf("task id %s belongs to a task of another name: %w", id, ErrConflict)
-		}
-		return err
-	})
-	return t, err
-}
-
 // insertTask creates the row unless its id or name is taken.
 func insertTask(ctx context.Context, tx *sql.Tx, id, name string) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO tasks (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -69,8 +51,13 @@ func insertTask(ctx context.Context, tx *sql.Tx, id, name string) error {
 
 // TaskSummary returns the task with that id and the counts of all its trials, or ErrNotFound.
 func (db *DB) TaskSummary(ctx context.Context, id string) (TaskSummary, error) {
+	return FindTaskSummary(ctx, db.read, id)
+}
+
+// FindTaskSummary is DB.TaskSummary inside of a transaction.
+func FindTaskSummary(ctx context.Context, q Querier, id string) (TaskSummary, error) {
 	var args Args
-	found, err := db.taskSummaries(ctx, "SELECT * FROM tasks WHERE id = "+args.Add(id), &args, "")
+	found, err := taskSummaries(ctx, q, "SELECT * FROM tasks WHERE id = "+args.Add(id), &args, "")
 	if err != nil {
 		return TaskSummary{}, err
 	}
@@ -83,7 +70,7 @@ func (db *DB) TaskSummary(ctx context.Context, id string) (TaskSummary, error) {
 // Tasks returns the tasks that match the filter, newest first. Tasks whose first upload was not completed are left out.
 func (db *DB) Tasks(ctx context.Context, f TaskFilter) ([]TaskSummary, error) {
 	var args Args
-	return db.taskSummaries(ctx, tasksPage(f, &args), &args, f.ExperimentID)
+	return taskSummaries(ctx, db.read, tasksPage(f, &args), &args, f.ExperimentID)
 }
 
 func tasksPage(f TaskFilter, args *Args) string {
@@ -98,9 +85,9 @@ func tasksPage(f TaskFilter, args *Args) string {
 }
 
 // taskSummaries reads the tasks of the page with their counts: of one experiment's trials if one is given.
-func (db *DB) taskSummaries(ctx context.Context, page string, args *Args, experimentID string) ([]TaskSummary, error) {
+func taskSummaries(ctx context.Context, q Querier, page string, args *Args, experimentID string) ([]TaskSummary, error) {
 	query := tasksQuery(page, args, experimentID)
-	summaries, err := collect(ctx, db.read, query, args.Values, func(s *TaskSummary) []any {
+	summaries, err := collect(ctx, q, query, args.Values, func(s *TaskSummary) []any {
 		targets := append(taskTargets(&s.Task), &s.ExperimentName, flag{&s.ExperimentPublic})
 		return append(targets, countTargets(&s.Counts)...)
 	})

@@ -31,6 +31,17 @@ func (a *Args) List(values []string) string {
 	return "(" + strings.Join(placeholders, ", ") + ")"
 }
 
+// Row appends values and returns their placeholders in parentheses, for VALUES.
+func (a *Args) Row(values ...any) string {
+	var b strings.Builder
+	for i, value := range values {
+		b.WriteByte("(,"[min(i, 1)])
+		b.WriteString(a.Add(value))
+	}
+	b.WriteByte(')')
+	return b.String()
+}
+
 // Flag is how a bool is stored.
 func Flag(b bool) int {
 	if b {

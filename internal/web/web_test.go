@@ -285,6 +285,17 @@ func TestAPageFollowsFromTheStateItShows(t *testing.T) {
 	lacks(t, rows, "<html")
 }
 
+func TestPagesTellWhatIsPaused(t *testing.T) {
+	t.Parallel()
+	s := source(trialIn(api.StatusQueued))
+	for _, path := range []string{"/", "/e/e1"} {
+		lacks(t, strings.ToLower(page(t, s, path)), "paused")
+	}
+	s.experiments[0].Paused = true
+	contains(t, page(t, s, "/"), "paused")
+	contains(t, page(t, s, "/e/e1"), "<dt>Paused</dt>", "oddish resume -e e1")
+}
+
 func TestTheBarCountsEveryTrialOnce(t *testing.T) {
 	t.Parallel()
 	e := api.Experiment{Total: 21, RewardPassed: 2, Counts: map[api.Status]int{

@@ -14,6 +14,9 @@ type document struct {
 	ExperimentURL       string       `json:"experiment_url"`
 	PublicExperimentURL *string      `json:"public_experiment_url"`
 	TotalTrials         int          `json:"total_trials"`
+	NewTrials           int          `json:"new_trials"`
+	RetriedTrials       int          `json:"retried_trials"`
+	ExistingTrials      int          `json:"existing_trials"`
 	Tasks               []taskOfRun  `json:"tasks"`
 	Trials              []trialOfRun `json:"trials"`
 }
