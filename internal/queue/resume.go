@@ -114,15 +114,12 @@ func (q *Queue) trialWithSecrets(ctx context.Context, l *ledger, id string) (sto
 }
 
 func nameResumed(ctx context.Context, l *ledger, resumed []Resumed) error {
-	claimed := make([]Claimed, len(resumed))
-	for i, r := range resumed {
-		claimed[i] = r.Claimed
-	}
-	if err := nameExperiments(ctx, l.tx, claimed); err != nil {
-		return err
-	}
 	for i := range resumed {
-		resumed[i].ExperimentName = claimed[i].ExperimentName
+		e, err := store.FindExperiment(ctx, l.tx, resumed[i].Trial.ExperimentID)
+		if err != nil {
+			return err
+		}
+		resumed[i].ExperimentName = e.Name
 	}
 	return nil
 }
