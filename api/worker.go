@@ -107,7 +107,7 @@ type HeartbeatAck struct {
 // not at the next heartbeat.
 type Cancels struct {
 	WorkerID string   `json:"worker_id" minLength:"1"`
-	Known    []string `json:"known" doc:"ids of jobs that the worker is stopping already"`
+	Known    []string `json:"known,omitempty" doc:"ids of jobs that the worker is stopping already"`
 	WaitSec  int      `json:"wait_sec" minimum:"0" maximum:"60"`
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 type cancelFlags struct {
-	api, experiment  string
-	force, yes, json bool
+	api, experiment, query string
+	force, yes, json       bool
 }
 
 func (a *App) cancelCommand() *cobra.Command {
@@ -23,13 +23,15 @@ func (a *App) cancelCommand() *cobra.Command {
 		GroupID: groupUse,
 		Short:   "Stop the trials of a task or an experiment, or one trial",
 		Long:    "Stop trials that wait or run. What they have written so far is kept, and trials that have ended stay as they are.",
-		Example: "oddish cancel hello-world-1a2b3c4d-0   # one trial\noddish cancel -e calm-otter-k3f9 --yes    # a whole experiment",
-		Args:    atMostOne,
+		Example: "oddish cancel hello-world-1a2b3c4d-0   # one trial\noddish cancel -e calm-otter-k3f9 --yes    # a whole experiment\n" +
+			"oddish cancel -q 'status:queued model:gpt-5.2 created:<1h'",
+		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.cancel(cmd.Context(), f, strings.Join(args, ""))
 		},
 	}
 	cmd.Flags().StringVarP(&f.experiment, "experiment", "e", "", "`NAME`: name or id of an experiment")
+	cmd.Flags().StringVarP(&f.query, "query", "q", "", "`QUERY`: the trials that match, see `oddish ls`")
 	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	cmd.Flags().BoolVarP(&f.force, "force", "f", false, "the same as --yes")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {trials_cancelled, task_ids[], ...}; does not ask")
@@ -43,8 +45,10 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	switch {
 	case id != "" && f.experiment != "":
 		return usagef("both %q and --experiment are given: give one", id)
-	case id == "" && f.experiment == "":
-		return usagef("nothing to cancel is named: want a task, a trial, or -e EXPERIMENT")
+	case f.query != "" && (id != "" || f.experiment != ""):
+		return usagef("--query is given together with %q: give one", firstNonEmpty(id, f.experiment))
+	case id == "" && f.experiment == "" && f.query == "":
+		return usagef("nothing to cancel is named: want a task, a trial, -e EXPERIMENT or -q QUERY")
 	}
 	c, err := a.reach(ctx, f.api)
 	if err != nil {
@@ -52,7 +56,7 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	}
 	what, do, err := a.cancelTarget(ctx, c, f, id)
 	if err != nil {
-		return c.explain(err)
+		return c.explain(badQuery(err))
 	}
 	if !f.yes && !f.force && !f.json {
 		ok, err := a.confirm("Cancel "+what+"?", "--yes")
@@ -73,6 +77,8 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 	switch p := a.outPrinter(); {
 	case got.TrialsCancelled == 0:
 		p.line("Nothing to cancel: nothing of " + what + " waits or runs.")
+	case f.query != "":
+		p.line(plural(got.TrialsCancelled, "trial") + " cancelled")
 	case strings.HasPrefix(what, "trial "):
 		p.line(what + " cancelled")
 	default:
@@ -83,6 +89,9 @@ func (a *App) cancel(ctx context.Context, f *cancelFlags, id string) error {
 
 // cancelTarget finds what an id means: a task, else a trial. It returns its description and what cancels it.
 func (a *App) cancelTarget(ctx context.Context, c connection, f *cancelFlags, id string) (string, func(context.Context) (api.Cancelled, error), error) {
+	if f.query != "" {
+		return cancelMatching(ctx, c, f.query)
+	}
 	if f.experiment != "" {
 		e, err := c.client.Experiment(ctx, f.experiment)
 		if client.StatusOf(err) == 404 {
@@ -102,4 +111,13 @@ func (a *App) cancelTarget(ctx context.Context, c connection, f *cancelFlags, id
 		return "", nil, notFound("an experiment is named with -e", "no task and no trial %q", id)
 	}
 	return "trial " + id, func(ctx context.Context) (api.Cancelled, error) { return c.client.CancelTrial(ctx, id) }, err
+}
+
+// cancelMatching counts what a query would cancel.
+func cancelMatching(ctx context.Context, c connection, query string) (string, func(context.Context) (api.Cancelled, error), error) {
+	plan, err := c.client.CancelTrials(ctx, api.CancelTrials{Query: query, DryRun: true})
+	what := fmt.Sprintf("%s of %s that match %s", plural(plan.TrialsCancelled, "trial"), plural(plan.TasksFound, "task"), query)
+	return what, func(ctx context.Context) (api.Cancelled, error) {
+		return c.client.CancelTrials(ctx, api.CancelTrials{Query: query})
+	}, err
 }

@@ -154,7 +154,7 @@ func TestRetryQueuesAnEndedTrialAgain(t *testing.T) {
 	t.Parallel()
 	endings := map[string]func(f *fixture, c Claimed){
 		"a timeout of the agent": func(f *fixture, c Claimed) { f.finish(c, timedOut(0.5)) },
-		"failure": func(f *fixture, c Claimed) { f.finish(c, failure(api.ClassPermanent)) },
+		"failure":                func(f *fixture, c Claimed) { f.finish(c, failure(api.ClassPermanent)) },
 		"cancelled": func(f *fixture, c Claimed) {
 			f.cancel(CancelFilter{TrialIDs: []string{c.Trial.ID}})
 			f.finish(c, failure(api.ClassResult))

@@ -240,28 +240,3 @@ func (l *ledger) advance(ctx context.Context, picked []candidate) error {
 		return nil
 	})
 }
-
-// nameExperiments fills in the names of the experiments.
-func nameExperiments(ctx context.Context, tx *sql.Tx, claimed []Claimed) error {
-	names := map[string]string{}
-	for _, c := range claimed {
-		names[c.Trial.ExperimentID] = ""
-	}
-	err := inChunks(slices.Sorted(maps.Keys(names)), func(ids []string) error {
-		var args store.Args
-		query := "SELECT id, name FROM experiments WHERE id IN " + args.List(ids)
-		return readRows(ctx, tx, query, args.Values, func(scan func(...any) error) error {
-			var id, name string
-			err := scan(&id, &name)
-			names[id] = name
-			return err
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("read names of experiments: %w", err)
-	}
-	for i := range claimed {
-		claimed[i].ExperimentName = names[claimed[i].Trial.ExperimentID]
-	}
-	return nil
-}

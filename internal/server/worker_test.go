@@ -82,6 +82,18 @@ func TestProgressShowsInTheTrial(t *testing.T) {
 	}
 }
 
+func TestAWorkerThatIsStoppingNothingHearsOfCancels(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 1)
+	j := r.claim(1)[0]
+	do[api.Cancelled](r, "POST", "/trials/"+j.ID+"/cancel", nil)
+	var known []string // as it is when nothing is known
+	if ack := do[api.CancelsAck](r, "POST", "/worker/v1/cancels", api.Cancels{WorkerID: "w1", Known: known}); !slices.Equal(ack.Cancel, []string{j.ID}) {
+		t.Errorf("told to stop %q, want %q", ack.Cancel, j.ID)
+	}
+}
+
 func TestAWorkerThatComesBackGoesOnWithItsJobs(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
