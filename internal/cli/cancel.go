@@ -23,7 +23,7 @@ func (a *App) cancelCommand() *cobra.Command {
 		GroupID: groupUse,
 		Short:   "Stop the trials of a task or an experiment, or one trial",
 		Long:    "Stop trials that wait or run. What they have written so far is kept, and trials that have ended stay as they are.",
-		Example: "oddish cancel hello-world-1a2b3c4d-0   # one trial\noddish cancel -e calm-otter-k3f9 --yes    # a whole experiment\n" +
+		Example: "oddish cancel hello-world-1a2b3c4d-0       # one trial\noddish cancel -e calm-otter-k3f9 --yes     # a whole experiment\n" +
 			"oddish cancel -q 'status:queued model:gpt-5.2 created:<1h'",
 		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {

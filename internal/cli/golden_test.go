@@ -49,6 +49,8 @@ func TestHelpIsAsRecorded(t *testing.T) {
 		{"help.txt", "--help"},
 		{"help_run.txt", "run --help"},
 		{"help_status.txt", "status --help"},
+		{"help_ls.txt", "ls --help"},
+		{"help_retry.txt", "retry --help"},
 		{"help_cancel.txt", "cancel --help"},
 		{"help_pause.txt", "pause --help"},
 		{"help_resume.txt", "resume --help"},
