@@ -69,7 +69,9 @@ postgres() {
 		missing "the tests on PostgreSQL: none could be started (the reason is above)"
 		return
 	fi
-	ODDISH_TEST_POSTGRES=$url go test ./internal/store/... ./internal/queue/... ./internal/server/...
+	ODDISH_TEST_POSTGRES=$url go test ./internal/store/... ./internal/queue/... ./internal/server/... ./internal/backup
+	say several servers on PostgreSQL
+	ODDISH_TEST_POSTGRES=$url go test ./test/e2e -run Servers
 	say chaos on PostgreSQL
 	ODDISH_TEST_POSTGRES=$url go test ./test/chaos -run PostgreSQL
 }

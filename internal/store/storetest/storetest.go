@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"oddish/internal/store"
@@ -40,13 +39,19 @@ func URL(t testing.TB) string {
 
 func execute(t testing.TB, dsn, statement string) {
 	t.Helper()
-	db, err := sql.Open("pgx", dsn)
+	run(t, "pgx", dsn, statement)
+}
+
+// run executes statements.
+func run(t testing.TB, driver, dsn, statements string) {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec(statement); err != nil {
-		t.Fatalf("%s: %v", strings.ToLower(statement), err)
+	if _, err := db.Exec(statements); err != nil {
+		t.Fatalf("%.80s: %v", statements, err)
 	}
 }
 
