@@ -3,6 +3,7 @@ package queue
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -289,5 +290,24 @@ func TestWhatNamesNoKeyIsRefused(t *testing.T) {
 	}
 	if _, err := f.Submit(t.Context(), f.sweep("e", "codex", "openai/*", 1)); !errors.Is(err, ErrKey) {
 		t.Errorf("a model named as a pattern: %v", err)
+	}
+}
+
+func TestWhatIsConfiguredIsShownBeforeItsFirstTrial(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{Limits: map[string]int{"openai/gpt-5.2": 8, "anthropic/*": 4}})
+	keys, err := f.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, k := range keys {
+		names = append(names, fmt.Sprint(k.Key, " ", *k.Limit))
+	}
+	if want := []string{"anthropic/* 4", "openai/gpt-5.2 8"}; !slices.Equal(names, want) {
+		t.Errorf("keys are %q, want %q", names, want)
+	}
+	if k, changes, err := f.Key(t.Context(), "anthropic/*"); err != nil || *k.Limit != 4 || len(changes) != 0 {
+		t.Errorf("anthropic/* is %+v, %v, %v", k, changes, err)
 	}
 }

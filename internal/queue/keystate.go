@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"oddish/internal/model"
 	"oddish/internal/store"
 )
 
@@ -31,7 +32,7 @@ type KeyState struct {
 // Pattern reports whether it is a pattern: its trials are those of the keys under it.
 func (s *KeyState) Pattern() bool { return isPattern(s.Key) }
 
-// Keys returns all queue keys that ever had a trial, were given a limit or were paused, and the patterns above them that have a limit
+// Keys returns all queue keys that ever had a trial, were given a limit, also by the configuration, or were paused, and the patterns above them that have a limit
 // or are paused, sorted by name, each pattern before its keys, and "*" first.
 func (q *Queue) Keys(ctx context.Context) ([]KeyState, error) {
 	states, err := q.keyStates(ctx)
@@ -60,12 +61,13 @@ func (q *Queue) Key(ctx context.Context, key string) (KeyState, []Change, error)
 	return states[i], changes, err
 }
 
-// keyStates returns the rows of all keys and patterns.
+// keyStates returns all keys and patterns that have a row or are configured.
 func (q *Queue) keyStates(ctx context.Context) ([]KeyState, error) {
 	states, err := q.readKeys(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read queue keys: %w", err)
 	}
+	states = q.addConfigured(states)
 	// "*" is neither the first nor the last of characters.
 	slices.SortFunc(states, func(a, b KeyState) int {
 		return cmp.Or(cmp.Compare(a.sortKey(), b.sortKey()), cmp.Compare(a.Key, b.Key))
@@ -98,6 +100,21 @@ func (q *Queue) keyStates(ctx context.Context) ([]KeyState, error) {
 		}
 	}
 	return states, nil
+}
+
+// addConfigured adds the keys of the configuration under which nothing was ever done, so that one can see what was configured.
+func (q *Queue) addConfigured(states []KeyState) []KeyState {
+	known := map[string]bool{model.LocalKey: true} // always configured, and worth a line only once it is used
+	for _, s := range states {
+		known[s.Key] = true
+	}
+	for name := range q.limits.byKey {
+		if !known[name] {
+			limit := q.limits.find(name, nil)
+			states = append(states, KeyState{Key: name, Limit: limit, Configured: limit, pattern: patternOf(name)})
+		}
+	}
+	return states
 }
 
 func (s *KeyState) sortKey() string {
