@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"internal/tarball":   {},
 	"internal/config":    {},
 	"internal/model":     {},
-	"internal/predicate": {},
+	"internal/predicate": {"internal/nearest"},
 	"internal/task":      {"internal/tarball"},
 	"internal/result":    {"api"},
 

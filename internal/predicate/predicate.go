@@ -1,7 +1,7 @@
 // Package predicate reads the one language in which trials are named: by `oddish ls`, `retry` and `cancel`, and by the
 // routes behind them. docs/queries.md describes it for users.
 //
-// It only parses. What a query means in a database is package store's, and it knows nothing of ours.
+// It only parses. What a query means in a database is package store's.
 //
 // The grammar:
 //

@@ -252,7 +252,7 @@ task.toml:9: environment.base_image: unknown key, ignored
 task.toml:12: environment.healthcheck.retrys: unknown key, ignored; did you mean retries?
 task.toml:14: environment.oddish.imag: unknown key, ignored; did you mean image?
 task.toml:21: steps[1]."un known": unknown key, ignored
-task.toml:23: steps[1].verifier.timeout: unknown key, ignored
+task.toml:23: steps[1].verifier.timeout: unknown key, ignored; did you mean timeout_sec?
 task.toml:24: unknown: unknown key, ignored`
 	if got := warningTexts(warnings); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"oddish/internal/nearest"
 )
 
 // decoder turns a document into a Config and gathers everything that is wrong with it.
@@ -71,7 +73,7 @@ func (t *table) done() {
 		msg := "unknown key, ignored"
 		if t.path != "" && slices.Contains(rootKeys, k) {
 			msg += "; it belongs before the first [table] of the file"
-		} else if near := nearest(k, t.asked); near != "" {
+		} else if near := nearest.To(k, t.asked); near != "" {
 			msg += "; did you mean " + near + "?"
 		}
 		t.warn(t.key(k), "%s", msg)
