@@ -120,6 +120,7 @@ type Sweep struct {
 	Harbor            *HarborConfig     `json:"harbor,omitempty"`
 	ContentHash       *string           `json:"content_hash,omitempty"`
 	MaxAttempts       *int              `json:"max_attempts,omitempty" minimum:"1" maximum:"20"`
+	Budget            *Budget           `json:"budget,omitempty" doc:"of the experiment: of all its trials together, those before included; absent: as it is"`
 	Source            *string           `json:"source,omitempty" doc:"data set that the task belongs to"`
 	Again             bool              `json:"again,omitempty" doc:"make every trial anew; absent: trials of this kind that the experiment has already are counted, failed and cancelled ones tried again, and only the rest made"`
 }
@@ -143,6 +144,11 @@ type AgentConfig struct {
 	OverrideTimeoutSec      *float64          `json:"override_timeout_sec,omitempty"`
 	OverrideSetupTimeoutSec *float64          `json:"override_setup_timeout_sec,omitempty"`
 	MaxTimeoutSec           *float64          `json:"max_timeout_sec,omitempty"`
+	// What follows is not Harbor's. BaseURL is the address of the model's API instead of the provider's (the worker's key is not sent
+	// there), Budget bounds each trial, and RecordModel keeps what was asked and answered.
+	BaseURL     string  `json:"base_url,omitempty" maxLength:"2048"`
+	Budget      *Budget `json:"budget,omitempty"`
+	RecordModel bool    `json:"record_model,omitempty"`
 }
 
 // HarborConfig is the part of Harbor's JobConfig that a submission may set.
@@ -263,6 +269,11 @@ type Trial struct {
 	OutputTokens   *int64             `json:"output_tokens"`
 	CostUSD        *float64           `json:"cost_usd"`
 	CostEstimated  *bool              `json:"cost_is_estimated"`
+	CacheWrites    *int64             `json:"cache_write_tokens"`
+	Reasoning      *int64             `json:"reasoning_tokens"`
+	ModelCalls     *int64             `json:"model_calls"`
+	CostSource     *string            `json:"cost_source" enum:"gateway,agent"`
+	PriceVersion   *string            `json:"price_version"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`
 	HasTrajectory  bool               `json:"has_trajectory"`
 	AnalysisStatus *string            `json:"analysis_status"`
@@ -293,19 +304,21 @@ type QueueInfo struct {
 
 // Experiment is a named group of trials with their counts.
 type Experiment struct {
-	ID           string         `json:"id"`
-	Name         string         `json:"name"`
-	IsPublic     bool           `json:"is_public"`
-	Paused       bool           `json:"paused" doc:"no trial is started; those that run go on"`
-	TaskCount    int            `json:"task_count"`
-	Total        int            `json:"total_trials"`
-	Completed    int            `json:"completed_trials"`
-	Counts       map[Status]int `json:"counts"`
-	RewardPassed int            `json:"reward_success" doc:"trials with reward 1 or more"`
-	RewardTotal  int            `json:"reward_total" doc:"trials with a reward"`
-	RewardSum    float64        `json:"reward_sum"`
-	CreatedAt    time.Time      `json:"created_at"`
-	LastActivity time.Time      `json:"last_activity"`
+	ID           string            `json:"id"`
+	Name         string            `json:"name"`
+	IsPublic     bool              `json:"is_public"`
+	Paused       bool              `json:"paused" doc:"no trial is started; those that run go on"`
+	TaskCount    int               `json:"task_count"`
+	Total        int               `json:"total_trials"`
+	Completed    int               `json:"completed_trials"`
+	Counts       map[Status]int    `json:"counts"`
+	RewardPassed int               `json:"reward_success" doc:"trials with reward 1 or more"`
+	RewardTotal  int               `json:"reward_total" doc:"trials with a reward"`
+	RewardSum    float64           `json:"reward_sum"`
+	CreatedAt    time.Time         `json:"created_at"`
+	LastActivity time.Time         `json:"last_activity"`
+	Budget       *ExperimentBudget `json:"budget" doc:"null: none; only in the answer for one experiment"`
+	Usage        *Usage            `json:"usage" doc:"of all attempts so far; null: nothing is known; only in the answer for one experiment"`
 }
 
 // Cancel names tasks whose trials are to stop: POST /tasks/cancel.

@@ -78,6 +78,7 @@ type TrialSpec struct {
 	Agent          string       `json:"agent"`
 	Model          string       `json:"model,omitempty"`
 	AgentConfig    AgentConfig  `json:"agent_config"`
+	Budget         *Budget      `json:"budget,omitempty" doc:"of the experiment: of all its trials together; that of the trial is in agent_config"`
 	Environment    string       `json:"environment" doc:"sandbox kind"`
 	Harbor         HarborConfig `json:"harbor"`
 }
@@ -100,6 +101,8 @@ type HeartbeatAck struct {
 	Lost       []string  `json:"lost" doc:"ids of jobs whose lease another worker holds or that ended: stop and forget them"`
 	LeaseUntil time.Time `json:"lease_until"`
 	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the renewed leases from now; absent: 60"`
+	// BudgetExceeded are the ids of jobs that may call no model any more, see ProgressAck.
+	BudgetExceeded []string `json:"budget_exceeded,omitempty"`
 }
 
 // Cancels asks which of a worker's jobs are to be stopped: POST /worker/v1/cancels. The server holds
@@ -128,11 +131,22 @@ type ProgressEvent struct {
 	At        time.Time `json:"at"`
 	Stage     Stage     `json:"stage,omitempty"`
 	SandboxID string    `json:"sandbox_id,omitempty"`
+	// Usage is what the attempt has used of models so far.
+	Usage *Usage `json:"usage,omitempty"`
+	// RateLimited: the model's provider asked to be asked less, and the trial goes on.
+	RateLimited *RateLimited `json:"rate_limited,omitempty"`
+}
+
+// RateLimited is a provider's wish to be asked less.
+type RateLimited struct {
+	RetryAfterSec *float64 `json:"retry_after_sec,omitempty" doc:"absent: it did not say"`
 }
 
 // ProgressAck answers Progress.
 type ProgressAck struct {
 	Cancel bool `json:"cancel"`
+	// BudgetExceeded names the budget that is used up ("experiment"): the trial may call no model any more.
+	BudgetExceeded string `json:"budget_exceeded,omitempty"`
 }
 
 // Finish ends an attempt: POST /worker/v1/jobs/{id}/finish. Repeating it with the same lease is harmless.
@@ -151,7 +165,8 @@ type Finish struct {
 	CacheTokens   *int64             `json:"cache_tokens,omitempty"`
 	OutputTokens  *int64             `json:"output_tokens,omitempty"`
 	CostUSD       *float64           `json:"cost_usd,omitempty"`
-	HasTrajectory bool               `json:"has_trajectory,omitempty"`
+	UsageDetails
+	HasTrajectory bool `json:"has_trajectory,omitempty"`
 }
 
 // FinishAck answers Finish.

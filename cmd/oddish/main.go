@@ -8,11 +8,12 @@ import (
 
 	"oddish/internal/cli"
 	"oddish/internal/sandbox/builtin"
+	"oddish/internal/sandbox/docker"
 )
 
 func main() {
-	// The builtin sandbox runs this program again as its own children.
-	if builtin.Dispatch() {
+	// The builtin sandbox runs this program again as its own children, and docker containers as their relay.
+	if builtin.Dispatch() || docker.Dispatch() {
 		return
 	}
 	os.Exit(cli.Main())

@@ -80,6 +80,12 @@ type Env struct {
 	// Begun tells whether a worker that is gone has begun the process of that name (see Run). What was put
 	// into the sandbox for it must then be left alone. Nil: none was begun.
 	Begun func(process string) bool
+	// MCP are the tool servers that the task offers, Skills is the folder in the sandbox with its skills; empty: there are none.
+	MCP    []MCPServer
+	Skills string
+	// Model is where the agent reaches its model; nil for agents without one. Facts tells what became of its calls; nil without Model.
+	Model *Endpoint
+	Facts func() Facts
 	Log   *slog.Logger
 }
 
@@ -107,6 +113,8 @@ type Options struct {
 	Model string
 	// Kwargs are the agent's own options (--ak key=value). One that the agent does not know is an error.
 	Kwargs map[string]any
+	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
+	Packages *Packages
 	// Log is where the agent tells what it does; nil: nowhere.
 	Log *slog.Logger
 }
@@ -124,10 +132,18 @@ type entry struct {
 }
 
 func entries() []entry {
-	return []entry{
+	list := []entry{
 		{Info{Name: "nop", Description: "does nothing; a sane task gives it reward 0"}, newNop},
 		{Info{Name: "oracle", Description: "runs the task's own solution; a sane task gives it reward 1"}, newOracle},
 	}
+	for _, d := range definitions() {
+		list = append(list, entry{
+			Info{Name: d.Name, NeedsModel: !d.NoModel, Description: d.Description},
+			func(o Options) (Agent, error) { return newInstalled(d, o) },
+		})
+	}
+	slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
 
 // Known lists the agents by name.

@@ -24,7 +24,11 @@ func TestNewKnowsWhatKnownLists(t *testing.T) {
 	var names []string
 	for _, info := range Known() {
 		names = append(names, info.Name)
-		a, err := New(info.Name, Options{})
+		kwargs := map[string]any{}
+		if info.Name == "command" {
+			kwargs["run"] = "true"
+		}
+		a, err := New(info.Name, Options{Kwargs: kwargs})
 		if err != nil {
 			t.Fatal(err)
 		}

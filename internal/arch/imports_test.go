@@ -22,7 +22,9 @@ var allowed = map[string][]string{
 	"internal/config":    {},
 	"internal/model":     {},
 	"internal/predicate": {"internal/nearest"},
-	"internal/task":      {"internal/tarball"},
+	"internal/atif":      {},
+	"internal/nearest":   {},
+	"internal/task":      {"internal/tarball", "internal/nearest"},
 	"internal/result":    {"api"},
 
 	"internal/sandbox":             {},
@@ -34,16 +36,20 @@ var allowed = map[string][]string{
 	"internal/sandbox/docker":          {"internal/sandbox", "internal/tarball"},
 	"internal/sandbox/fake":            {"internal/sandbox"},
 
-	"internal/llm":         {},
-	"internal/llm/sse":     {},
-	"internal/llm/usage":   {"internal/llm"},
-	"internal/llm/price":   {"internal/llm/usage", "internal/model"},
-	"internal/llm/fakellm": {"internal/llm"},
-	"internal/llm/gateway": {"internal/llm", "internal/llm/sse", "internal/llm/usage", "internal/llm/price"},
+	"internal/llm":          {},
+	"internal/llm/sse":      {},
+	"internal/llm/usage":    {"internal/llm"},
+	"internal/llm/price":    {"internal/llm/usage", "internal/model"},
+	"internal/llm/fakellm":  {"internal/llm"},
+	"internal/llm/gateway":  {"internal/llm", "internal/llm/sse", "internal/llm/usage", "internal/llm/price"},
+	"internal/llm/upstream": {"internal/llm", "internal/llm/gateway", "internal/model"},
 
-	"internal/agent":  {"api", "internal/sandbox", "internal/model", "internal/result", "internal/tarball"},
-	"internal/trial":  {"api", "internal/agent", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
-	"internal/worker": {"api", "client", "internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result"},
+	"internal/agent": {"api", "internal/llm", "internal/llm/usage", "internal/atif", "internal/sandbox", "internal/model", "internal/result", "internal/tarball"},
+	"internal/agent/agenttest": {"internal/agent", "internal/atif", "internal/llm", "internal/llm/fakellm", "internal/result",
+		"internal/sandbox", "internal/tarball"},
+	"internal/trial": {"api", "internal/agent", "internal/atif", "internal/model", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
+	"internal/worker": {"api", "client", "internal/agent", "internal/llm", "internal/llm/gateway", "internal/llm/price", "internal/llm/upstream", "internal/llm/usage",
+		"internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result"},
 
 	"internal/store":           {"api", "internal/predicate"},
 	"internal/store/storetest": {"api", "internal/store"},
@@ -55,13 +61,13 @@ var allowed = map[string][]string{
 	"internal/server": {"api", "internal/queue", "internal/store", "internal/blob", "internal/web", "internal/model", "internal/predicate",
 		"internal/agent", "internal/task", "internal/tarball", "internal/result"},
 
-	"internal/cli": {"api", "client", "internal/config", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+	"internal/cli": {"api", "client", "internal/config", "internal/llm/fakellm", "internal/llm/price", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},
 	"test/chaos":    {"api"},
 	"test/scale":    {"api", "client", "internal/store", "internal/store/storetest"},
-	"cmd/oddish":    {"internal/cli", "internal/sandbox/builtin"},
+	"cmd/oddish":    {"internal/cli", "internal/sandbox/builtin", "internal/sandbox/docker"},
 }
 
 type listed struct {

@@ -94,6 +94,7 @@ func (a *App) root() *cobra.Command {
 	root.AddCommand(
 		a.runCommand(), a.statusCommand(), a.lsCommand(), a.retryCommand(), a.cancelCommand(), a.pauseCommand(), a.resumeCommand(), a.cleanCommand(),
 		a.apiCommand(), a.workerCommand(), a.queueCommand(), a.dbCommand(), a.versionCommand(),
+		a.agentsCommand(), a.modelsCommand(), a.devCommand(),
 	)
 	return root
 }

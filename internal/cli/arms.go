@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"oddish/api"
 	"oddish/internal/agent"
 )
 
@@ -15,6 +16,18 @@ type arm struct {
 	NTrials int
 	Env     map[string]string
 	Kwargs  map[string]any
+
+	BaseURL string
+	Budget  *api.Budget // of each trial
+	Record  bool
+}
+
+// config is the arm's own configuration; nil: it has none.
+func (r *arm) config() *api.AgentConfig {
+	if len(r.Env) == 0 && len(r.Kwargs) == 0 && r.BaseURL == "" && r.Budget == nil && !r.Record {
+		return nil
+	}
+	return &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs, BaseURL: r.BaseURL, Budget: r.Budget, RecordModel: r.Record}
 }
 
 // armList gathers -a and -m in the order in which they stand on the command line: an -m belongs to the -a before it,

@@ -121,6 +121,7 @@ type frame struct {
 	running, queued, retrying        int
 	active                           []boardRow // running ones, at most maxActive
 	lost                             bool       // no connection to the server
+	used                             string     // of models, in words; empty: nothing is known
 }
 
 const maxActive = 50

@@ -37,6 +37,7 @@ type view interface {
 // How often a silent server is asked whether it is there: seldom, and often while the connection is in doubt.
 const (
 	pollCalm    = 10 * time.Second
+	pollUsage   = 3 * time.Second // where models are used
 	pollWorried = 500 * time.Millisecond
 	drawEvery   = 100 * time.Millisecond
 )
@@ -82,6 +83,7 @@ type follower struct {
 	worry chan struct{} // the event stream broke
 
 	lostAt time.Time // zero while connected
+	used   string    // of models, in words
 }
 
 // notePause says so where there is a reason to wait that no trial shows.
@@ -181,7 +183,7 @@ func (f *follower) watch(ctx context.Context) error {
 
 func (f *follower) frame() frame {
 	fr := f.board.frame()
-	fr.lost = !f.lostAt.IsZero()
+	fr.lost, fr.used = !f.lostAt.IsZero(), f.used
 	return fr
 }
 
@@ -218,8 +220,12 @@ func (f *follower) poll(ctx context.Context) (time.Duration, error) {
 		return 0, ctx.Err()
 	case err == nil:
 		f.lostAt = time.Time{}
+		calm := pollCalm
+		if f.used = usageWords(e); f.used != "" {
+			calm = pollUsage
+		}
 		if e.Completed < e.Total && len(f.o.ids) == 0 || e.Completed < len(f.o.ids) {
-			return pollCalm, nil
+			return calm, nil
 		}
 		trials, err := f.snapshot(ctx)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"oddish/client"
+	"oddish/internal/agent"
 	"oddish/internal/backup"
 	"oddish/internal/config"
 	"oddish/internal/queue"
@@ -139,6 +140,10 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 	if err := journalFake(providers, cfg.FakeJournal); err != nil {
 		return nil, err
 	}
+	prices, err := priceTable(cfg)
+	if err != nil {
+		return nil, err
+	}
 	if slots == 0 {
 		slots = cfg.Slots()
 	}
@@ -149,8 +154,9 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 	return worker.New(worker.Config{
 		Server: client.New(url, client.Options{APIKey: cfg.APIKey}),
 		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
-		Slots: slots, Providers: providers, Dir: filepath.Join(dir, "work"), Owner: ownerOf(dir), Getenv: cfg.Getenv,
-		Log: log, DrainTimeout: drain,
+		Slots: slots, Providers: providers, Dir: filepath.Join(dir, "work"), Owner: ownerOf(dir), Getenv: cfg.Getenv, Prices: prices,
+		Packages: &agent.Packages{Dir: filepath.Join(dir, "agents"), Given: cfg.AgentPackages},
+		Log:      log, DrainTimeout: drain,
 	})
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strconv"
 	"strings"
 
 	"oddish/api"
@@ -15,12 +16,15 @@ func resultsTable(width int, trials []api.Trial) string {
 		{title: "STATUS"},
 		{title: "REWARD", right: true},
 		{title: "TIME", right: true},
+		{title: "TOKENS", right: true, optional: true},
+		{title: "COST", right: true, optional: true},
 		{title: "ERROR", least: 10, optional: true},
 	}
 	rows := make([][]string, 0, len(trials))
 	for _, t := range trials {
 		rows = append(rows, []string{
-			t.Name, t.Agent, modelCell(t.Model), statusCell(t), rewardCell(t.Reward), timeCell(t), deref(t.ErrorType),
+			t.Name, t.Agent, modelCell(t.Model), statusCell(t), rewardCell(t.Reward), timeCell(t),
+			tokensCell(t), costCell(t), deref(t.ErrorType),
 		})
 	}
 	return renderTable(width, columns, rows)
@@ -71,6 +75,44 @@ func rewardCell(r *float64) string {
 		return nothing
 	}
 	return formatReward(*r)
+}
+
+// tokensCell is how many tokens the trial has used so far, in and out; empty: unknown, or it calls no model.
+func tokensCell(t api.Trial) string {
+	if t.InputTokens == nil || t.OutputTokens == nil {
+		return ""
+	}
+	return formatTokens(*t.InputTokens + *t.OutputTokens)
+}
+
+// costCell is what the trial has cost so far; an estimate has a ~.
+func costCell(t api.Trial) string {
+	if t.CostUSD == nil {
+		return ""
+	}
+	if t.CostEstimated != nil && *t.CostEstimated {
+		return "~" + formatUSD(*t.CostUSD)
+	}
+	return formatUSD(*t.CostUSD)
+}
+
+// formatTokens gives 950, 12.3k, 4.56M.
+func formatTokens(n int64) string {
+	switch {
+	case n < 1000:
+		return strconv.FormatInt(n, 10)
+	case n < 1_000_000:
+		return strconv.FormatFloat(float64(n)/1e3, 'f', 1, 64) + "k"
+	}
+	return strconv.FormatFloat(float64(n)/1e6, 'f', 2, 64) + "M"
+}
+
+// formatUSD gives two decimals, and four for what would be less than a cent or so.
+func formatUSD(usd float64) string {
+	if usd != 0 && usd < 0.1 {
+		return "$" + strconv.FormatFloat(usd, 'f', 4, 64)
+	}
+	return "$" + strconv.FormatFloat(usd, 'f', 2, 64)
 }
 
 func timeCell(t api.Trial) string {

@@ -50,8 +50,9 @@ const runNotes = `With --json the document has: experiment, experiment_id, exper
 public_experiment_url, total_trials (of which new_trials, retried_trials and
 existing_trials), tasks[{id, trials_count, url, public_url}];
 and with --watch also trials[{id, task_id, task, agent, model, status, reward,
-rewards, error_type, error_message, environment, seconds}]. What is unknown is
-null. Errors are JSON on standard error.
+rewards, error_type, error_message, environment, seconds, input_tokens,
+cache_tokens, output_tokens, cost_usd, model_calls}]. What is unknown is null.
+Errors are JSON on standard error.
 
 Exit status: 0 done, whatever the rewards; 1 failure; 2 usage; 7 a condition of
 --fail-on is true; 130 interrupted (the trials go on).

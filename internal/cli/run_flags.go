@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,10 @@ type runFlags struct {
 	nTrials     int
 	agentEnv    pairs
 	agentKwargs pairs
+	baseURL     string
+	budget      budgetFlag
+	trialBudget budgetFlag
+	record      bool
 
 	env         string
 	envKwargs   pairs
@@ -102,6 +107,10 @@ func (f *runFlags) defineAgents(fs *pflag.FlagSet) {
 	fs.IntVar(&f.nTrials, "n-trials", 1, "`N`: trials of each task with each agent and model")
 	fs.Var(f.agentEnv, "ae", "`KEY=VALUE`: environment of the agent; repeatable (also --agent-env)")
 	fs.Var(f.agentKwargs, "ak", "`KEY=VALUE`: option of the agent; repeatable (also --agent-kwarg)")
+	fs.StringVar(&f.baseURL, "base-url", "", "`URL`: of the model's API, instead of the provider's; as the worker reaches it")
+	fs.Var(&f.budget, "budget", "`AMOUNT`: of the experiment, such as 25usd, 2mtok or 100calls, or several with commas; when it is used up, agents are stopped")
+	fs.Var(&f.trialBudget, "trial-budget", "`AMOUNT`: of each trial")
+	fs.BoolVar(&f.record, "record", false, "keep all that agents ask models and what is answered, in model-requests.jsonl of each trial")
 }
 
 func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
@@ -195,10 +204,17 @@ func (f *runFlags) check() error {
 		return usagef("--task names one uploaded task: leave out the path and the filters")
 	case f.api != "" && f.port != 0:
 		return usagef("--api and --port both say where the server is: give one")
+	case f.baseURL != "" && !isHTTP(f.baseURL):
+		return usagef("--base-url %q: want an address such as http://127.0.0.1:8080/v1", f.baseURL)
 	case f.given("priority") && f.priority != "low" && f.priority != "high":
 		return usagef("--priority %q: want low or high", f.priority)
 	}
 	return f.checkNumbers()
+}
+
+func isHTTP(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 func waitAdvice(json, detached bool) string {

@@ -65,9 +65,7 @@ func (p *runPlan) configs() []api.SweepConfig {
 		if r.Model != "" {
 			c.Model = &r.Model
 		}
-		if len(r.Env) > 0 || len(r.Kwargs) > 0 {
-			c.AgentConfig = &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs}
-		}
+		c.AgentConfig = r.config()
 		out = append(out, c)
 	}
 	return out

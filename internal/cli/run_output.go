@@ -38,6 +38,11 @@ type runTrial struct {
 	ErrorMessage *string            `json:"error_message"`
 	Environment  *string            `json:"environment"`
 	Seconds      *float64           `json:"seconds"`
+	InputTokens  *int64             `json:"input_tokens"`
+	CacheTokens  *int64             `json:"cache_tokens"`
+	OutputTokens *int64             `json:"output_tokens"`
+	CostUSD      *float64           `json:"cost_usd"`
+	ModelCalls   *int64             `json:"model_calls"`
 }
 
 func newRunDocument(c connection, s *submission) runDocument {
@@ -56,6 +61,7 @@ func newRunTrial(t api.Trial, taskName string) runTrial {
 	return runTrial{
 		ID: t.ID, TaskID: t.TaskID, Task: taskName, Agent: t.Agent, Model: t.Model, Status: t.Status, Reward: t.Reward, Rewards: t.Rewards,
 		ErrorType: t.ErrorType, ErrorMessage: t.ErrorMessage, Environment: t.Environment, Seconds: seconds(t),
+		InputTokens: t.InputTokens, CacheTokens: t.CacheTokens, OutputTokens: t.OutputTokens, CostUSD: t.CostUSD, ModelCalls: t.ModelCalls,
 	}
 }
 

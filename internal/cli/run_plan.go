@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"oddish/api"
+	"oddish/internal/model"
 )
 
 // runPlan is what `oddish run` will do, after flags and sweep file were put together.
@@ -102,6 +103,9 @@ func planArms(f *runFlags, file *sweepFile) ([]arm, error) {
 			kwargs[k] = v
 		}
 		r.Kwargs = kwargs
+		if !model.Local(r.Agent) {
+			r.BaseURL, r.Budget, r.Record = f.baseURL, f.trialBudget.b, f.record
+		}
 	}
 	return arms, checkArms(arms)
 }
@@ -122,6 +126,7 @@ func (p *runPlan) planSweep(f *runFlags, file *sweepFile) error {
 	s := &p.sweep
 	s.User = firstNonEmpty(f.user, loginName())
 	s.Again = f.again
+	s.Budget = f.budget.b
 	s.Priority = api.Priority(f.priority)
 	if !f.given("priority") && file.Priority != "" {
 		if file.Priority != "low" && file.Priority != "high" {

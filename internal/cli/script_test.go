@@ -20,11 +20,12 @@ import (
 
 	"oddish/internal/cli"
 	"oddish/internal/sandbox/builtin"
+	"oddish/internal/sandbox/docker"
 )
 
 // The test binary is the program itself when it is called oddish, and a child of the builtin sandbox when that calls it.
 func TestMain(m *testing.M) {
-	if builtin.Dispatch() {
+	if builtin.Dispatch() || docker.Dispatch() {
 		os.Exit(0)
 	}
 	testscript.Main(m, map[string]func(){"oddish": func() { os.Exit(cli.Main()) }})
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"waitfor":  cmdWaitFor,
 			"nofile":   cmdNoFile,
 			"examples": cmdExamples,
+			"newerdb":  cmdNewerDB,
 		},
 	})
 }

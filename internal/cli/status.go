@@ -129,6 +129,9 @@ func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags
 	if e.Paused {
 		p.line("paused      yes; `oddish resume -e " + e.ID + "` ends it")
 	}
+	if used := usageWords(e); used != "" {
+		p.line("models      " + used)
+	}
 	p.line("")
 	a.showTrials(trials, f.watch)
 	return nil

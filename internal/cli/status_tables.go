@@ -55,13 +55,13 @@ func trialsTable(width int, trials []api.Trial, now time.Time) string {
 	columns := []column{
 		{title: "TRIAL", least: 14, middle: true}, {title: "AGENT", least: 7}, {title: "MODEL", least: 7, middle: true},
 		{title: "STATUS", least: 13}, {title: "TRIES", right: true}, {title: "REWARD", right: true}, {title: "TIME", right: true},
-		{title: "ERROR", least: 7, optional: true},
+		{title: "TOKENS", right: true, optional: true}, {title: "COST", right: true, optional: true}, {title: "ERROR", least: 7, optional: true},
 	}
 	var rows [][]string
 	for _, t := range trials {
 		rows = append(rows, []string{
 			t.ID, t.Agent, modelCell(t.Model), stageCell(t, now), fmt.Sprintf("%d/%d", t.Attempts, t.MaxAttempts),
-			rewardCell(t.Reward), timeCell(t), deref(t.ErrorType),
+			rewardCell(t.Reward), timeCell(t), tokensCell(t), costCell(t), deref(t.ErrorType),
 		})
 	}
 	return renderTable(width, columns, rows)

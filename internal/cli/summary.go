@@ -24,6 +24,10 @@ type summary struct {
 	rewardSum float64
 	errors    map[string]int // by type, of the failed ones
 	seconds   float64        // from the first start to the last end
+	tokens    int64          // of the trials that tell
+	costUSD   float64        // likewise
+	priced    int            // trials that tell their cost
+	modelled  int            // trials that tell their tokens, or their cost
 }
 
 func summarize(trials []api.Trial) summary {
@@ -49,6 +53,7 @@ func (s *summary) add(t api.Trial) {
 		s.rewarded++
 		s.rewardSum += *t.Reward
 	}
+	s.addUsage(t)
 	switch {
 	case t.Status == api.StatusFailed:
 		s.failed++
@@ -64,6 +69,34 @@ func (s *summary) add(t api.Trial) {
 	default:
 		s.below++
 	}
+}
+
+func (s *summary) addUsage(t api.Trial) {
+	if t.InputTokens != nil && t.OutputTokens != nil {
+		s.tokens += *t.InputTokens + *t.OutputTokens
+	}
+	if t.CostUSD != nil {
+		s.priced++
+		s.costUSD += *t.CostUSD
+	}
+	if t.InputTokens != nil || t.CostUSD != nil {
+		s.modelled++
+	}
+}
+
+// usage says what was used of models; empty: nothing is known.
+func (s summary) usage() string {
+	if s.modelled == 0 {
+		return ""
+	}
+	text := formatTokens(s.tokens) + " tokens"
+	switch {
+	case s.priced == s.modelled:
+		return text + " · " + formatUSD(s.costUSD)
+	case s.priced > 0:
+		return text + " · " + formatUSD(s.costUSD) + fmt.Sprintf(" (of %d)", s.priced)
+	}
+	return text + " of unknown cost"
 }
 
 func errorName(t api.Trial) string {
@@ -99,6 +132,9 @@ func (s summary) line() string {
 		if s.rewarded < s.total {
 			line += fmt.Sprintf(" (of %d)", s.rewarded)
 		}
+	}
+	if used := s.usage(); used != "" {
+		line += " · " + used
 	}
 	if s.seconds > 0 && s.active == 0 {
 		line += " · " + formatSeconds(s.seconds)

@@ -81,6 +81,9 @@ func countsLine(f frame, width int) string {
 	add(f.running, "running", styleActive)
 	add(f.retrying, "waiting to retry", styleWarn)
 	add(f.queued, "queued", styleFaint)
+	if f.used != "" {
+		parts = append(parts, f.used)
+	}
 	return ansi.Truncate(" "+strings.Join(parts, " · "), width, "…")
 }
 

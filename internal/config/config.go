@@ -66,6 +66,11 @@ type Config struct {
 	// How long a worker that is told to stop lets its running trials go on before it hands them back to the queue.
 	DrainTimeout time.Duration `env:"ODDISH_DRAIN_TIMEOUT" envDefault:"30s"`
 
+	// File (YAML or JSON) with prices of models that come before the builtin ones, see docs/models.md. Workers read it when they start.
+	PricesFile string `env:"ODDISH_PRICES_FILE"`
+	// Folder with the programs of agents as archives, for a worker that cannot download them; see docs/agents.md. Others are made once and kept in `agents` in the data directory.
+	AgentPackages string `env:"ODDISH_AGENT_PACKAGES"`
+
 	// File to which the sandbox `fake` appends each start and end of a sandbox and of a process in it, as lines of JSON. For tests; several workers may share it.
 	FakeJournal string `env:"ODDISH_FAKE_JOURNAL"`
 
@@ -76,7 +81,7 @@ type Config struct {
 	// Form of the log: `text`, `json`, or `auto` (text on a terminal, JSON elsewhere).
 	LogFormat string `env:"ODDISH_LOG_FORMAT" envDefault:"auto"`
 
-	// Env is the environment with what .env adds to it, by name. Provider keys reach agents through it.
+	// Env is the environment with what .env adds to it, by name. Workers find the keys of model providers in it.
 	Env map[string]string `env:"-"`
 	// Warnings name lines of .env that could not be read.
 	Warnings []string `env:"-"`

@@ -64,7 +64,9 @@ func (l *ledger) renew(ctx context.Context, refs []api.JobRef, ack *api.Heartbea
 			ack.Lost = append(ack.Lost, ref.ID)
 		}
 	}
-	return nil
+	over, err := l.exceededAmong(ctx, refs)
+	ack.BudgetExceeded = append(ack.BudgetExceeded, over...)
+	return err
 }
 
 // lockRefs locks the jobs of a heartbeat in the order in which everybody locks jobs: the update takes them in any.
@@ -88,15 +90,31 @@ func (l *ledger) lockRefs(ctx context.Context, refs []api.JobRef) error {
 func (q *Queue) Progress(ctx context.Context, jobID, lease string, p api.Progress) (api.ProgressAck, error) {
 	var ack api.ProgressAck
 	err := q.recordJob(ctx, jobID, func(ctx context.Context, l *ledger) error {
+		var toKey *feedback
+		if limited := limitedBy(p.Events, 0); limited != nil {
+			var err error
+			if toKey, err = l.lockFeedback(ctx, jobID, limited); err != nil {
+				return err
+			}
+		}
 		j, err := l.lockLeased(ctx, jobID, lease)
 		if err != nil {
 			return err
 		}
-		ack.Cancel = j.cancelRequested != 0
-		if err := l.progress(ctx, &j, p.Events); err != nil {
+		ack = api.ProgressAck{Cancel: j.cancelRequested != 0}
+		before, err := l.progress(ctx, &j, p.Events)
+		if err != nil {
 			return fmt.Errorf("note progress of trial %s: %w", jobID, err)
 		}
-		return nil
+		if limited := limitedBy(p.Events, before); limited != nil {
+			if err := q.tell(ctx, l, toKey, limited); err != nil {
+				return err
+			}
+		}
+		if asksForBudget(p.Events) {
+			ack.BudgetExceeded, err = l.exceeded(ctx, &j)
+		}
+		return err
 	})
 	if err != nil {
 		return api.ProgressAck{}, err
@@ -104,16 +122,24 @@ func (q *Queue) Progress(ctx context.Context, jobID, lease string, p api.Progres
 	return ack, nil
 }
 
-func (l *ledger) progress(ctx context.Context, j *job, events []api.ProgressEvent) error {
+// asksForBudget reports whether the answer has to tell of a used up budget: to a worker that is about to start the trial, which reports
+// nothing, and to one that reports what was used.
+func asksForBudget(events []api.ProgressEvent) bool {
+	return len(events) == 0 || slices.ContainsFunc(events, func(e api.ProgressEvent) bool { return e.Usage != nil })
+}
+
+// progress notes the events that were not seen before, and gives the number of the newest one that was.
+func (l *ledger) progress(ctx context.Context, j *job, events []api.ProgressEvent) (seen int64, err error) {
 	var last int64
 	var stage api.Stage
 	var sandbox string
+	var usage api.Usage
 	row := l.tx.QueryRowContext(ctx, "SELECT last_seq, stage, sandbox_id FROM attempts WHERE trial_id = $1 AND attempt = $2", j.id, j.attempt)
 	if err := row.Scan(&last, &stage, &sandbox); err != nil {
-		return err
+		return 0, err
 	}
 	events = slices.SortedFunc(slices.Values(events), func(a, b api.ProgressEvent) int { return cmp.Compare(a.Seq, b.Seq) })
-	seen := last
+	seen = last
 	for _, e := range events {
 		if e.Seq <= last {
 			continue
@@ -122,6 +148,9 @@ func (l *ledger) progress(ctx context.Context, j *job, events []api.ProgressEven
 		if e.SandboxID != "" {
 			sandbox = e.SandboxID
 		}
+		if e.Usage != nil {
+			usage = *e.Usage
+		}
 		if e.Stage != "" && e.Stage != stage {
 			stage = e.Stage
 			l.event(j, "stage", api.Event{Stage: stage})
@@ -129,11 +158,14 @@ func (l *ledger) progress(ctx context.Context, j *job, events []api.ProgressEven
 		}
 	}
 	if last == seen {
-		return nil
+		return seen, nil
 	}
-	_, err := l.tx.ExecContext(ctx, "UPDATE attempts SET last_seq = $1, stage = $2, sandbox_id = $3 WHERE trial_id = $4 AND attempt = $5",
+	_, err = l.tx.ExecContext(ctx, "UPDATE attempts SET last_seq = $1, stage = $2, sandbox_id = $3 WHERE trial_id = $4 AND attempt = $5",
 		last, stage, sandbox, j.id, j.attempt)
-	return err
+	if err != nil {
+		return seen, err
+	}
+	return seen, l.use(ctx, j, usage)
 }
 
 // Check returns the running trial whose lease it is (its TrialDir is where the run's files go), without its

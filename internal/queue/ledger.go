@@ -24,6 +24,7 @@ type ledger struct {
 	tallies map[pair]*tally
 	events  map[string][]api.Event // by experiment
 	trim    map[string]bool        // trials that may have too many events
+	used    map[string]used        // by experiment
 	due     time.Time              // earliest lease end or retry among the changes
 	wake    bool                   // there may be something to claim
 
@@ -123,7 +124,7 @@ func (l *ledger) flush(ctx context.Context) error {
 	if err := l.trimEvents(ctx, events); err != nil {
 		return fmt.Errorf("trim events: %w", err)
 	}
-	return nil
+	return l.writeUsed(ctx)
 }
 
 // writeTallies keeps to the order of the keys.

@@ -81,13 +81,14 @@ func (l *ledger) endAttempt(ctx context.Context, j *job, v verdict, f *api.Finis
 		retryAt = &at
 	}
 	const query = `UPDATE attempts SET outcome = $1, error_type = $2, error_message = $3, error_class = $4, rewards = $5, reward = $6, phases = $7,
-			input_tokens = $8, cache_tokens = $9, output_tokens = $10, cost_usd = $11, has_trajectory = $12,
-			finished_at = $13, finish_digest = $14, retry_at = $15, stage = COALESCE($16, stage)
-		WHERE trial_id = $17 AND attempt = $18`
+			has_trajectory = $8, finished_at = $9, finish_digest = $10, retry_at = $11, stage = COALESCE($12, stage)
+		WHERE trial_id = $13 AND attempt = $14`
 	_, err = l.tx.ExecContext(ctx, query, v.state, f.ErrorType, f.ErrorMessage, f.ErrorClass, rewards, mainReward(f.Rewards), phases,
-		f.InputTokens, f.CacheTokens, f.OutputTokens, f.CostUSD, store.Flag(f.HasTrajectory),
-		l.now.UnixMilli(), digest, retryAt, endStage(v.state), j.id, j.attempt)
-	return err
+		store.Flag(f.HasTrajectory), l.now.UnixMilli(), digest, retryAt, endStage(v.state), j.id, j.attempt)
+	if err != nil {
+		return err
+	}
+	return l.use(ctx, j, usageOf(f))
 }
 
 // endStage is the last stage of a run; a failed one stays where it failed.

@@ -60,6 +60,9 @@ func (q *Queue) Submit(ctx context.Context, s Submission) (SubmitResult, error) 
 			if err := l.publish(ctx, &s.Sweep, &result.Experiment); err != nil {
 				return err
 			}
+			if err := l.setBudget(ctx, result.Experiment.ID, s.Sweep.Budget); err != nil {
+				return err
+			}
 			return l.answer(ctx, &s, &result)
 		}
 		return nil

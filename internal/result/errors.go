@@ -50,6 +50,9 @@ const (
 	OutOfMemoryError     = "OutOfMemoryError"     // killed at its memory limit
 	SandboxLostError     = "SandboxLostError"     // the sandbox died in use
 	WorkerLost           = "WorkerLost"           // the worker went away or gave the trial back
+	BudgetExceeded       = "BudgetExceeded"       // the money, tokens or calls of the trial or of what it belongs to are used up
+	MissingAPIKeyError   = "MissingApiKeyError"   // nobody has set the key of the model's provider
+	AgentInstallError    = "AgentInstallError"    // the agent's program could not be brought into the sandbox
 	InternalError        = "InternalError"        // a fault of ours
 )
 
@@ -65,7 +68,7 @@ func ClassOf(errorType string) api.ErrorClass {
 		return api.ClassResult
 	case SandboxBuildFailedError, UnsupportedTaskError, ServiceOperationsUnsupportedError, MissingExtraError,
 		FileNotFoundError, ValueError,
-		AgentAuthenticationError, ModelNotFoundError, APIUsageLimitError, APIProviderResourceNotFoundError:
+		AgentAuthenticationError, ModelNotFoundError, APIUsageLimitError, APIProviderResourceNotFoundError, BudgetExceeded, MissingAPIKeyError:
 		return api.ClassPermanent
 	case APIRateLimitError, APIOverloadedError:
 		return api.ClassRateLimit

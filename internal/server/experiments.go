@@ -87,7 +87,13 @@ func (s *Server) readExperiment(ctx context.Context, idOrName string) (api.Exper
 	if err != nil {
 		return api.Experiment{}, err
 	}
-	return wireExperiment(summary), nil
+	spending, err := s.db.Spending(ctx, e.ID)
+	if err != nil {
+		return api.Experiment{}, err
+	}
+	out := wireExperiment(summary)
+	out.Budget, out.Usage = spending[e.ID].Budget, spending[e.ID].Usage
+	return out, nil
 }
 
 func (s *Server) experimentTrials(ctx context.Context, in *experimentTrialsInput) (*trialsOutput, error) {

@@ -31,7 +31,7 @@ func TestBadSweepsAreRefusedWithTheReason(t *testing.T) {
 	}{
 		"no configs":              {400, sweep(""), "configs is empty"},
 		"unknown task":            {404, `{"task_id":"nope-12345678","user":"me","configs":[{"agent":"nop"}]}`, "nope-12345678"},
-		"unknown agent":           {422, sweep(`{"agent":"wizard"}`), "known are nop, oracle"},
+		"unknown agent":           {422, sweep(`{"agent":"wizard"}`), "nop, opencode, oracle"},
 		"timeout_minutes":         {422, sweep(`{"agent":"nop","timeout_minutes":5}`), "task.toml"},
 		"unknown environment":     {400, sweep(`{"agent":"nop","environment":"moon"}`), "known are builtin, docker, fake"},
 		"no trials":               {422, sweep(`{"agent":"nop","n_trials":-1}`), "n_trials"},

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -63,7 +64,27 @@ func checkConfig(at string, c *api.SweepConfig) error {
 	if needsModel(c.Agent) && (c.Model == nil || model.Normalize(c.Agent, *c.Model) == model.Default) {
 		return refused(at+".model", "agent %s needs a model", c.Agent)
 	}
+	if c.AgentConfig != nil {
+		if err := checkBaseURL(at+".agent_config.base_url", c.AgentConfig.BaseURL); err != nil {
+			return err
+		}
+	}
 	return checkTimes(at+".agent_config", c.AgentConfig)
+}
+
+// checkBaseURL refuses what is no address of a model's API. It is stored and shown, so it must hold no credentials.
+func checkBaseURL(at, address string) error {
+	if address == "" {
+		return nil
+	}
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		return refused(at, "is not an address such as http://127.0.0.1:8080/v1")
+	case u.User != nil || u.RawQuery != "":
+		return refused(at, "carries credentials or a query: give the key in the agent's environment")
+	}
+	return nil
 }
 
 // checkTimes refuses times and factors that are not above 0, anywhere in v. They are found by

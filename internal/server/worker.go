@@ -95,6 +95,9 @@ func (s *Server) claim(ctx context.Context, in *claimInput) (*claimedOutput, err
 	for i, c := range claimed {
 		jobs[i] = s.wireJob(c)
 	}
+	if err := s.addBudgets(ctx, jobs); err != nil {
+		return nil, s.fail(ctx, "claim of worker "+in.Body.WorkerID, err)
+	}
 	return &claimedOutput{Body: api.Claimed{Jobs: jobs}}, nil
 }
 
@@ -108,6 +111,9 @@ func (s *Server) resumeJobs(ctx context.Context, in *resumeJobsInput) (*resumedJ
 		jobs[i] = s.wireJob(r.Claimed)
 		jobs[i].Seq = r.Seq
 	}
+	if err := s.addBudgets(ctx, jobs); err != nil {
+		return nil, s.fail(ctx, "resumed jobs of worker "+in.Body.WorkerID, err)
+	}
 	return &resumedJobsOutput{Body: api.ResumedJobs{Jobs: jobs, Lost: lost}}, nil
 }
 
@@ -116,6 +122,27 @@ func (s *Server) wireJob(c queue.Claimed) api.Job {
 		ID: c.Trial.ID, Attempt: c.Attempt, Lease: c.Lease, LeaseUntil: c.LeaseUntil.UTC(), LeaseSec: c.LeaseUntil.Sub(s.now()).Seconds(),
 		Trial: trialSpec(c.Trial, c.TrialName, c.ExperimentName),
 	}
+}
+
+// addBudgets adds to each job the budget of its experiment.
+func (s *Server) addBudgets(ctx context.Context, jobs []api.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.Trial.ExperimentID
+	}
+	spending, err := s.db.Spending(ctx, ids...)
+	if err != nil {
+		return err
+	}
+	for i := range jobs {
+		if b := spending[jobs[i].Trial.ExperimentID].Budget; b != nil {
+			jobs[i].Trial.Budget = &b.Budget
+		}
+	}
+	return nil
 }
 
 // trialSpec says what a trial is to run, in the trial directory of the given name.

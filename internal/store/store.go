@@ -80,18 +80,19 @@ type Trial struct {
 	CancelRequested bool
 	WorkerID        string
 
-	Stage         api.Stage // of the last attempt
-	TrialDir      string    // blob prefix of the last attempt's trial directory; empty before the first
-	SandboxID     string
-	Rewards       map[string]float64 // nil: unknown
-	Reward        *float64
-	ErrorType     string
-	ErrorMessage  string
-	Phases        map[string]api.Phase
-	InputTokens   *int64
-	CacheTokens   *int64
-	OutputTokens  *int64
-	CostUSD       *float64
+	Stage        api.Stage // of the last attempt
+	TrialDir     string    // blob prefix of the last attempt's trial directory; empty before the first
+	SandboxID    string
+	Rewards      map[string]float64 // nil: unknown
+	Reward       *float64
+	ErrorType    string
+	ErrorMessage string
+	Phases       map[string]api.Phase
+	InputTokens  *int64
+	CacheTokens  *int64
+	OutputTokens *int64
+	CostUSD      *float64
+	api.UsageDetails
 	HasTrajectory bool
 	StartedAt     *time.Time // first attempt's start
 	FinishedAt    *time.Time // set once terminal

@@ -115,6 +115,27 @@ func (s flag) Scan(src any) error {
 	return nil
 }
 
+// nullFlag scans 0, 1 or null.
+type nullFlag struct{ b **bool }
+
+func (s nullFlag) Scan(src any) error {
+	*s.b = nil
+	if src == nil {
+		return nil
+	}
+	*s.b = new(bool)
+	return flag{*s.b}.Scan(src)
+}
+
+// NullFlag is how a truth that may be unknown is stored.
+func NullFlag(b *bool) *int {
+	if b == nil {
+		return nil
+	}
+	n := Flag(*b)
+	return &n
+}
+
 // priority scans 0 or 1.
 type priority struct{ p *api.Priority }
 

@@ -15,7 +15,7 @@ import (
 // agentEnv is what the agent gets.
 func (r *run) agentEnv() agent.Env {
 	p := r.plan
-	return agent.Env{
+	env := agent.Env{
 		Box:            r.box,
 		User:           p.task.Config.Agent.User,
 		Vars:           p.agentVars,
@@ -27,9 +27,13 @@ func (r *run) agentEnv() agent.Env {
 		Live: func(name string) io.Writer {
 			return r.openLive(filepath.Join(result.AgentDir, filepath.Base(name)))
 		},
-		Begun: func(process string) bool { return r.former.processes[process] },
-		Log:   r.log,
+		Begun:  func(process string) bool { return r.former.processes[process] },
+		MCP:    mcpServers(p.task.Config.Environment.MCPServers),
+		Skills: p.task.Config.Environment.SkillsDir,
+		Log:    r.log,
 	}
+	r.modelEnv(&env)
+	return env
 }
 
 // runAgent lets the agent work. An error of the agent's own is recorded and does not end the trial, unless
@@ -45,6 +49,10 @@ func (r *run) runAgent(ctx context.Context, env agent.Env) error {
 		return r.plan.agent.Run(ctx, env, r.plan.task.Instruction)
 	})
 	r.closeLive()
+	r.closeModels()
+	if over := r.overBudget(err); over != nil {
+		return over
+	}
 	if err == nil {
 		return nil
 	}

@@ -94,6 +94,7 @@ func (r *run) collect(ctx context.Context) error {
 		r.log.Warn("agent logs are incomplete", "error", err)
 	}
 	r.collected = true
+	r.report()
 	return r.collectArtifacts(ctx)
 }
 

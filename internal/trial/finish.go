@@ -53,6 +53,7 @@ func (r *run) outcome() api.Finish {
 	if v := r.trial.VerifierResult; v != nil {
 		f.Rewards = v.Rewards
 	}
+	r.addUsage(&f)
 	e := r.decisive()
 	if e == nil {
 		return f

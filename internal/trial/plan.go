@@ -40,7 +40,7 @@ func (r *run) newPlan() (*plan, error) {
 	if list := p.task.Unsupported(); len(list) > 0 {
 		return nil, result.Errorf(result.UnsupportedTaskError, "task %s uses what this version cannot run: %s", s.TaskName, strings.Join(list, ", "))
 	}
-	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Kwargs: s.AgentConfig.Kwargs, Log: r.log})
+	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, Log: r.log})
 	if err != nil {
 		return nil, result.Errorf(result.ValueError, "%w", err)
 	}
@@ -53,7 +53,10 @@ func (r *run) newPlan() (*plan, error) {
 	if err := r.resolveVars(p); err != nil {
 		return nil, err
 	}
-	return p, r.planSandbox(p)
+	if err := r.planSandbox(p); err != nil {
+		return nil, err
+	}
+	return p, r.openModels(p)
 }
 
 // resolveVars replaces the templates of all environments that this trial is going to use.

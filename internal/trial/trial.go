@@ -49,10 +49,14 @@ type Config struct {
 	Owner string
 	// Getenv reads the variables of this machine that templates name; nil: there are none.
 	Getenv func(string) (string, bool)
+	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
+	Packages *agent.Packages
 	// Stage is called at each change of stage, Sandbox once with the id of the sandbox, soon
 	// after it exists; both from Run's goroutine. Nil: nobody listens.
 	Stage   func(api.Stage)
 	Sandbox func(id string)
+	// Models is how agents reach their models; nil: they do not.
+	Models Models
 	// Log takes what the operator must know. What happens in the trial goes to trial.log. Nil: nowhere.
 	Log *slog.Logger
 }
@@ -81,6 +85,7 @@ func (r *run) run(ctx context.Context) Outcome {
 	defer r.close()
 	r.record(protect(func() error { return r.execute(ctx) }))
 	r.record(protect(func() error { r.stop(ctx); return nil }))
+	r.closeModels()
 	return r.finish(ctx)
 }
 
@@ -104,6 +109,9 @@ type run struct {
 	box   sandbox.Sandbox // nil before the start
 	live  []*liveFile
 	trial result.Trial
+
+	models ModelSession // nil: the agent has no model
+	usage  *api.Usage   // of models, once the session is closed
 
 	collected bool          // artifacts were fetched
 	verifying bool          // the verifier has started

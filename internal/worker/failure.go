@@ -67,12 +67,17 @@ func notSurvived(j *job) api.Finish {
 	}
 }
 
-// released hands an attempt back to the queue: stopped, though nobody asked for it.
-func released(j *job) api.Finish {
+// released hands an attempt back to the queue: stopped, though nobody asked for it. What it used of models was used all the same.
+func released(j *job, f api.Finish) api.Finish {
 	return api.Finish{
 		Outcome:      api.StatusCancelled,
 		ErrorType:    errorShutdown,
 		ErrorMessage: context.Cause(j.run).Error(),
 		ErrorClass:   api.ClassInfrastructure,
+		InputTokens:  f.InputTokens,
+		CacheTokens:  f.CacheTokens,
+		OutputTokens: f.OutputTokens,
+		CostUSD:      f.CostUSD,
+		UsageDetails: f.UsageDetails,
 	}
 }

@@ -3,10 +3,12 @@ package worker
 import (
 	"context"
 	"io"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"oddish/api"
+	"oddish/internal/sandbox"
 	"oddish/internal/trial"
 )
 
@@ -36,7 +38,7 @@ func (w *Worker) runJob(j *job) {
 		return
 	}
 	if j.handedBack() && finish.Outcome != api.StatusSuccess {
-		finish = released(j)
+		finish = released(j, finish)
 	}
 	w.deliver(j, dir, finish)
 	j.log.DebugContext(ctx, "job over", "seconds", time.Since(started).Seconds())
@@ -99,10 +101,20 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Provider: provider,
 		Owner:    w.c.Owner,
 		Getenv:   w.c.Getenv,
+		Packages: w.c.Packages,
 		Stage:    j.report.stage,
 		Sandbox:  j.report.sandbox,
+		Models:   w.door(j, dir, provider),
 		Log:      j.log,
 	}).Finish
+}
+
+// door is the way of the trial to its model. The folder of the job lies in that of the worker which claimed it.
+func (w *Worker) door(j *job, dir string, provider sandbox.Provider) *modelDoor {
+	return &modelDoor{
+		gate: w.gate, j: j, kind: provider.Kind(), addr: provider.Capabilities().ServiceAddr,
+		home: filepath.Dir(filepath.Dir(dir)), dir: j.trialDir(dir),
+	}
 }
 
 // admit lets a trial in once the machine has room for it. One whose sandbox runs already is in.
@@ -121,6 +133,9 @@ func (w *Worker) confirm(j *job) error {
 		ack, err := w.c.Server.Progress(ctx, j.ID, j.Lease, api.Progress{Events: []api.ProgressEvent{}})
 		if err == nil && ack.Cancel {
 			j.stop(trial.ErrCancelled)
+		}
+		if err == nil && ack.BudgetExceeded != "" {
+			j.tellOver(ack.BudgetExceeded)
 		}
 		return err
 	})

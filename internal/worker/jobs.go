@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"oddish/api"
+	"oddish/internal/llm/gateway"
 	"oddish/internal/trial"
 )
 
@@ -36,6 +37,11 @@ type job struct {
 	mu      sync.Mutex
 	timer   *time.Timer // at the end of the lease
 	settled bool        // the trial is over: nothing runs that another worker could run as well
+
+	models *gateway.Session // while the agent may call its model
+	budget string           // that is used up, of those that it shares with others; empty: none is
+
+	tellOver func(budget string) // to all jobs here that share it
 }
 
 func (w *Worker) newJob(ctx context.Context, spec api.Job) *job {
@@ -47,6 +53,13 @@ func (w *Worker) newJob(ctx context.Context, spec api.Job) *job {
 	j.run, j.stopRun = context.WithCancelCause(j.held)
 	j.timer = time.AfterFunc(w.lease.learn(spec.LeaseSec), j.leaseEnded)
 	j.report = newReporter(w.c.Server, j)
+	j.tellOver = func(budget string) {
+		w.jobs.each(func(other *job) {
+			if other.Trial.ExperimentID == j.Trial.ExperimentID {
+				other.exhaust(budget)
+			}
+		})
+	}
 	if former := w.jobs.add(j); former != nil {
 		former.lose(errLeaseLost) // the server would not have given it to us again otherwise
 	}
@@ -77,6 +90,36 @@ func (j *job) leaseEnded() {
 	if !j.settled {
 		j.loseHeld(errLeaseEnded)
 	}
+}
+
+// setModels says through which session the agent calls its model now; nil: none.
+func (j *job) setModels(s *gateway.Session) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.models = s
+	if s != nil && j.budget != "" {
+		s.Exhaust(j.budget)
+	}
+}
+
+// exhaust lets the agent call no model any more, because the budget of that name is used up.
+func (j *job) exhaust(budget string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.budget == "" {
+		j.log.Info("budget used up", "budget", budget)
+	}
+	j.budget = budget
+	if j.models != nil {
+		j.models.Exhaust(budget)
+	}
+}
+
+// budgetExceeded names the shared budget that is used up; empty: none is.
+func (j *job) budgetExceeded() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.budget
 }
 
 // settle marks the trial as over. It is false if the lease was lost before.

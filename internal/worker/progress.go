@@ -37,6 +37,12 @@ func (r *reporter) stage(s api.Stage) { r.add(api.ProgressEvent{Stage: s}) }
 // sandbox reports the id of the trial's sandbox.
 func (r *reporter) sandbox(id string) { r.add(api.ProgressEvent{SandboxID: id}) }
 
+// usage reports what the trial has used of models so far.
+func (r *reporter) usage(u api.Usage) { r.add(api.ProgressEvent{Usage: &u}) }
+
+// rateLimited reports that the model's provider wants to be asked less.
+func (r *reporter) rateLimited(l api.RateLimited) { r.add(api.ProgressEvent{RateLimited: &l}) }
+
 func (r *reporter) add(e api.ProgressEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,6 +122,9 @@ func (r *reporter) send(batch []api.ProgressEvent) {
 		ack, err := r.server.Progress(ctx, r.j.ID, r.j.Lease, api.Progress{Events: batch})
 		if err == nil && ack.Cancel {
 			r.j.stop(trial.ErrCancelled)
+		}
+		if err == nil && ack.BudgetExceeded != "" {
+			r.j.tellOver(ack.BudgetExceeded)
 		}
 		return err
 	})

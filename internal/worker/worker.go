@@ -26,6 +26,8 @@ import (
 
 	"oddish/api"
 	"oddish/client"
+	"oddish/internal/agent"
+	"oddish/internal/llm/price"
 	"oddish/internal/sandbox"
 	"oddish/internal/trial"
 )
@@ -67,7 +69,11 @@ type Config struct {
 	Owner string
 	// Getenv gives the variables that tasks may refer to; nil: none.
 	Getenv func(string) (string, bool)
-	Log    *slog.Logger
+	// Prices are what models cost; nil: the builtin table.
+	Prices *price.Table
+	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
+	Packages *agent.Packages
+	Log      *slog.Logger
 	// DrainTimeout is how long running trials go on once Run's context has ended; zero:
 	// DefaultDrainTimeout; negative: not at all.
 	DrainTimeout time.Duration
@@ -91,6 +97,7 @@ type Worker struct {
 	slots     *slots
 	admission *admission
 	tasks     *taskCache
+	gate      *modelGate
 	kinds     map[string]*tracked // provider by kind
 	offered   []string            // kinds, preferred first
 	inherited inherited
@@ -179,6 +186,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.preflight(ctx); err != nil {
 		return err
 	}
+	w.gate = newModelGate(w.c.Prices, w.c.Getenv, w.log)
+	defer w.gate.close()
 	w.tasks = newTaskCache(filepath.Join(home.dir, "tasks"), w.c.digest)
 
 	// What serves running jobs lives on while they do.

@@ -41,6 +41,11 @@ type trialOfRun struct {
 	ErrorMessage *string            `json:"error_message"`
 	Environment  *string            `json:"environment"`
 	Seconds      *float64           `json:"seconds"`
+	InputTokens  *int64             `json:"input_tokens"`
+	CacheTokens  *int64             `json:"cache_tokens"`
+	OutputTokens *int64             `json:"output_tokens"`
+	CostUSD      *float64           `json:"cost_usd"`
+	ModelCalls   *int64             `json:"model_calls"`
 }
 
 // errorType is "" for a trial without an error.

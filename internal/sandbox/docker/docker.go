@@ -37,16 +37,20 @@ const buildsAtOnce = 2
 type Config struct {
 	// Host is the engine's address (unix:///path or tcp://host:port). Empty: DOCKER_HOST, else the default socket.
 	Host string
+	// Program is the file of a program that calls Dispatch and needs no libraries; it is mounted into containers that get a
+	// service. Empty: this program.
+	Program string
 	// Log takes what happens to images. Nil discards.
 	Log *slog.Logger
 }
 
 // Provider starts containers. It is safe for concurrent use.
 type Provider struct {
-	engine *client.Client
-	log    *slog.Logger
-	images singleflight.Group  // one pull or build of an image at a time
-	builds *semaphore.Weighted // buildsAtOnce
+	engine  *client.Client
+	log     *slog.Logger
+	program string
+	images  singleflight.Group  // one pull or build of an image at a time
+	builds  *semaphore.Weighted // buildsAtOnce
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -66,7 +70,13 @@ func New(c Config) (*Provider, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{engine: engine, log: log, builds: semaphore.NewWeighted(buildsAtOnce)}, nil
+	program := c.Program
+	if program == "" {
+		if program, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("file of this program: %w", err)
+		}
+	}
+	return &Provider{engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce)}, nil
 }
 
 // Kind is "docker".
@@ -79,6 +89,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		Build:          true,
 		NoNetwork:      true,
 		DynamicNetwork: true,
+		ServiceAddr:    serviceAddr,
 		CPULimit:       true,
 		MemoryLimit:    true,
 		Isolation:      1,

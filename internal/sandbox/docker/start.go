@@ -45,7 +45,11 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err != nil {
 		return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
 	}
-	if err := b.boot(ctx); err != nil {
+	err = b.boot(ctx)
+	if err == nil {
+		err = b.offer(ctx, spec.ServiceSocket)
+	}
+	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 		defer cancel()
 		if rm := b.Stop(ctx); rm != nil {
@@ -64,13 +68,18 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
+	host := hostConfig(spec)
+	var err error
+	if host.Mounts, err = p.serviceMounts(spec); err != nil {
+		return nil, err
+	}
 	made, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
 		Name:       containerName(spec.Name),
 		Config:     containerConfig(spec, image),
-		HostConfig: hostConfig(spec),
+		HostConfig: host,
 	})
 	if err != nil {
-		return nil, err
+		return nil, notMounted(spec, err)
 	}
 	return &box{p: p, id: made.ID, workdir: spec.Workdir}, nil
 }
@@ -85,8 +94,6 @@ func supported(spec sandbox.Spec) error {
 		what = "a task without docker_image and without environment/Dockerfile"
 	case spec.Resources.GPUs > 0:
 		what = "gpus"
-	case spec.ServiceSocket != "":
-		what = "services of the worker inside the sandbox"
 	case len(spec.Options) > 0:
 		names := slices.Sorted(maps.Keys(spec.Options))
 		what = "the option " + names[0] + " (it has none)"

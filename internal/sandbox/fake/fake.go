@@ -73,9 +73,6 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err != nil {
 		return nil, err
 	}
-	if spec.ServiceSocket != "" {
-		return nil, fmt.Errorf("%w: the fake sandbox cannot offer a service", sandbox.ErrUnsupported)
-	}
 	if o.failAttempts > 0 {
 		if p.count(spec.Labels[TrialLabel]) > o.failAttempts {
 			o = o.withoutFailures()

@@ -1,0 +1,74 @@
+//go:build linux && (amd64 || arm64)
+
+package agenttest
+
+import (
+	"os"
+	"testing"
+
+	"oddish/internal/llm"
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin"
+)
+
+func TestMain(m *testing.M) {
+	if builtin.Dispatch() {
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestClaudeCode(t *testing.T) {
+	t.Parallel()
+	Run(t, config(t, Config{Agent: "claude-code", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Usage: true, Kwargs: map[string]any{"max_retries": 1}}))
+}
+
+func TestCodex(t *testing.T) {
+	t.Parallel()
+	Run(t, config(t, Config{Agent: "codex", Model: "openai/gpt-5", Dialect: llm.Responses, Usage: true, Kwargs: map[string]any{"max_retries": 1}}))
+}
+
+func TestPi(t *testing.T) {
+	t.Parallel()
+	Run(t, config(t, Config{Agent: "pi", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Usage: true}))
+}
+
+// TestFurtherAgents takes minutes and gigabytes, so it runs only when it is asked for.
+func TestFurtherAgents(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("ODDISH_TEST_AGENTS") != "all" {
+		t.Skip("set ODDISH_TEST_AGENTS=all to test every agent with its real program")
+	}
+	for name, c := range map[string]Config{
+		"pi by Responses":       {Agent: "pi", Model: "openai/gpt-5", Dialect: llm.Responses},
+		"pi by Chat":            {Agent: "pi", Model: "local/my-model", Dialect: llm.Chat},
+		"pi by Gemini":          {Agent: "pi", Model: "google/gemini-2.5-pro", Dialect: llm.Gemini},
+		"gemini-cli":            {Agent: "gemini-cli", Model: "google/gemini-2.5-pro", Dialect: llm.Gemini, Stubborn: true},
+		"qwen-coder":            {Agent: "qwen-coder", Model: "dashscope/qwen3-coder", Dialect: llm.Chat, Stubborn: true},
+		"opencode by Anthropic": {Agent: "opencode", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Stubborn: true, Compacts: true},
+		"opencode by Responses": {Agent: "opencode", Model: "openai/gpt-5", Dialect: llm.Responses, Stubborn: true, Compacts: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.Usage = true
+			Run(t, config(t, c))
+		})
+	}
+}
+
+// config completes c by a sandbox of this machine's own tools.
+func config(t *testing.T, c Config) Config {
+	t.Helper()
+	if err := builtin.CheckProgram(); err != nil {
+		t.Skipf("the sandbox needs a statically linked test: run it with CGO_ENABLED=0: %v", err)
+	}
+	p, err := builtin.New(builtin.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context()); err != nil {
+		t.Skip(err)
+	}
+	c.Provider, c.Image = p, sandbox.Image{Host: true}
+	return c
+}

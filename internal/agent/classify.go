@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"regexp"
+	"strings"
+
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// wording is what programs and providers say about one kind of failure.
+type wording struct {
+	errorType string
+	words     *regexp.Regexp
+}
+
+// wordings are looked for in all of an agent's last words; the match that ends last wins, and of several that end there the first.
+func wordings() []wording {
+	list := []struct{ errorType, words string }{
+		{result.APIUsageLimitError, `insufficient_quota|quota exceeded|exceeded your (current )?quota|check your plan and billing|credit balance is too low|usage limit|unpaid invoice|billing_error|payment required|no quota`},
+		{result.ContextWindowExceededError, `prompt is too long|context_length_exceeded|context length|maximum context|context window|out of room in the model|contextwindowoverflow|contextoverflow|prompt_too_long|too many input tokens|exceeds the maximum number of tokens`},
+		{result.OutputTokenExceededError, `output token maximum|max_output_tokens|exceeded the \S+ output token`},
+		{result.AgentSafetyRefusalError, `unable to respond to this request|violates? (our|the) usage policy|safety refusal|content_filter|invalid_prompt`},
+		{result.APIRateLimitError, `rate.?limit(ed|_error|_exceeded)?|too many requests|resource_exhausted|\b429\b`},
+		{result.APIOverloadedError, `overloaded(_error)?|serviceunavailable(error)?|at capacity|high demand|\b529\b|\b503\b`},
+		{result.AgentAuthenticationError, `invalid api key|incorrect api key|authentication_?(failed|error)|not able to authenticate|unauthorized|not logged in|please run /login|permission_error|\b40[13]\b`},
+		{result.ModelNotFoundError, `model[^\n]{0,80}(not found|does not exist|not exist)|unknown model|model_not_found|not_found_error|issue with the selected model`},
+		{result.APIResponseStalledError, `stream idle timeout|response stalled|timed? ?out waiting for (the )?(model|response|stream)`},
+		{result.APIConnectionClosedError, `stream disconnected|connection (was )?closed|premature close|socket hang up|connection reset|econnreset|terminated before completion`},
+		{result.NetworkConnectionError, `econnrefused|connection refused|connection timed out|could not resolve|enotfound|eai_again|getaddrinfo|certificate verify failed|ssl error|curl: \(\d+\)|apiconnectionerror|error sending request`},
+		{result.APIInternalServerError, `internal server error|internalservererror|api_error\b|\b50[02]\b`},
+		{result.UnknownAPIError, `api error`},
+	}
+	var out []wording
+	for _, w := range list {
+		out = append(out, wording{w.errorType, regexp.MustCompile(`(?i)` + w.words)})
+	}
+	return out
+}
+
+// errorOfText gives the name of the error that words tell of; "" if they tell of none.
+func errorOfText(words string) string {
+	name, end := "", -1
+	for _, w := range wordings() {
+		all := w.words.FindAllStringIndex(words, -1)
+		if len(all) > 0 && all[len(all)-1][1] > end {
+			name, end = w.errorType, all[len(all)-1][1]
+		}
+	}
+	return name
+}
+
+// errorOfStatus gives the name for an answer of a provider with that status. Where one status has several meanings, the words decide.
+func errorOfStatus(status int, words string) string {
+	said := errorOfText(words)
+	among := func(otherwise string, may ...string) string {
+		for _, m := range may {
+			if said == m {
+				return said
+			}
+		}
+		return otherwise
+	}
+	switch {
+	case status == 400, status == 413:
+		return among(result.UnknownAPIError, result.ContextWindowExceededError, result.APIUsageLimitError, result.OutputTokenExceededError,
+			result.AgentSafetyRefusalError, result.ModelNotFoundError, result.AgentAuthenticationError)
+	case status == 401, status == 403:
+		return result.AgentAuthenticationError
+	case status == 402:
+		return result.APIUsageLimitError
+	case status == 404:
+		return among(result.ModelNotFoundError, result.APIProviderResourceNotFoundError)
+	case status == 429:
+		return among(result.APIRateLimitError, result.APIUsageLimitError)
+	case status == 503, status == 529:
+		return result.APIOverloadedError
+	case status >= 500:
+		return result.APIInternalServerError
+	}
+	return ""
+}
+
+// name gives the failure's error name.
+func (f *Failure) name() string {
+	if f.Type != "" {
+		return f.Type
+	}
+	if name := errorOfStatus(f.Status, f.Message); name != "" {
+		return name
+	}
+	if name := errorOfText(f.Message); name != "" {
+		return name
+	}
+	return result.UnknownAPIError
+}
+
+// judge says how a run ended: what the agent told comes first, then what the gateway saw, then the exit status. An exit status of 0
+// proves nothing, since some agents give it whatever happened; words is the end of the output.
+func judge(d *Definition, log *Log, exit sandbox.Exit, facts *Facts, words string) error {
+	stuck := facts != nil && facts.LastFailure != ""
+	switch {
+	case facts != nil && facts.BudgetExceeded != "":
+		return result.Errorf(result.BudgetExceeded, "the agent was stopped: the budget %s is used up", facts.BudgetExceeded)
+	case log != nil && log.Failure != nil:
+		name := log.Failure.name()
+		if name == result.UnknownAPIError && stuck {
+			name = orName(errorOfStatus(facts.LastStatus, facts.LastMessage), name)
+		}
+		return result.Errorf(name, "agent %s gave up: %s", d.Name, log.Failure.Message)
+	case exit.Code == 0 && silent(d, log, facts) && !d.NoModel:
+		return result.Errorf(orName(lastStatus(facts), errorOfText(words), result.UnknownAPIError),
+			"agent %s ended with exit status 0 and without a single answer of its model: %s", d.Name, words)
+	case exit.Code == 0 && stuck && d.Read == nil: // it does not tell, and its last call failed
+		return result.Errorf(orName(lastStatus(facts), result.UnknownAPIError), "agent %s stopped after its last call of the model was answered with status %d: %s",
+			d.Name, facts.LastStatus, facts.LastMessage)
+	case exit.Code == 0:
+		return nil
+	case stuck:
+		return result.Errorf(orName(lastStatus(facts), result.NonZeroAgentExitCodeError),
+			"agent %s ended with exit status %d; its last call of the model was answered with status %d: %s",
+			d.Name, exit.Code, facts.LastStatus, orName(facts.LastMessage, words))
+	}
+	name := ""
+	if log == nil || !log.Answered { // once it works, the last words may be those of any tool
+		name = errorOfText(words)
+	}
+	return result.Errorf(orName(name, result.NonZeroAgentExitCodeError), "agent %s ended with exit status %d: %s", d.Name, exit.Code, words)
+}
+
+// silent reports whether nobody has seen an answer of the model.
+func silent(d *Definition, log *Log, facts *Facts) bool {
+	if facts != nil {
+		return facts.Calls == 0
+	}
+	return d.Read != nil && log != nil && !log.Answered
+}
+
+func lastStatus(facts *Facts) string {
+	if facts == nil {
+		return ""
+	}
+	return errorOfStatus(facts.LastStatus, facts.LastMessage)
+}
+
+// orName gives the first that is not empty.
+func orName(names ...string) string {
+	for _, n := range names {
+		if n = strings.TrimSpace(n); n != "" {
+			return n
+		}
+	}
+	return ""
+}

@@ -1,0 +1,120 @@
+package agent
+
+import (
+	"oddish/internal/atif"
+	"oddish/internal/llm"
+	"oddish/internal/llm/usage"
+)
+
+// Definition describes a program that is an agent: how it comes into a sandbox, how it is started, and how to read what it
+// leaves. Everything else (looking for it in the image, installing, deadlines, error names) is the same for all and
+// done by installed.
+type Definition struct {
+	Name        string
+	Description string
+
+	Package Package
+	// Output is the file in LogsDir that takes what the program prints.
+	Output string
+	// Options are the kwargs that it takes besides those of every installed agent (see commonOptions).
+	Options []Option
+	// NoModel: the program may run without a model.
+	NoModel bool
+	// MCP: Launch gives the task's tool servers to it.
+	MCP bool
+	// Dialects of the model API that the program can speak with models of the given provider, the best first.
+	Dialects func(provider string) []llm.Dialect
+	// Launch says how to start it.
+	Launch func(Request) (Launch, error)
+	// Read reads what it left in a folder with the content of LogsDir. A file that is missing or cut off is no error: the
+	// agent may have been killed. Nil: it leaves nothing that can be read.
+	Read func(dir string) (*Log, error)
+}
+
+// Package is where a program comes from.
+type Package struct {
+	// Command is its name on the PATH of images that bring it.
+	Command string
+	// NPM or PyPI is its name in that registry, Version the one that was tested and is installed when no other is asked for.
+	NPM, PyPI string
+	Version   string
+	// Native is the path of a program in the installed NPM package that needs no Node, with {cpu} and {libc}
+	// replaced by npm's words ("x64", "" or "-musl") and {arch} by the kernel's ("x86_64").
+	Native string
+	// Tools is a folder beside it that goes onto the PATH of the program.
+	Tools string
+	// Script is what Node runs, if there is no Native, and Node the least major version that it needs.
+	Script string
+	Node   int
+}
+
+// Option is a kwarg of an agent.
+type Option struct {
+	Name    string
+	Flag    string   // command line flag that takes it as its next argument, or with "=" at its end, in the same
+	Env     string   // variable that takes it
+	Values  []string // allowed; empty: any
+	Default string
+	// Switch: the value is true or false, and Flag stands alone.
+	Switch bool
+}
+
+// Request is what Launch is given.
+type Request struct {
+	Provider, Model string // the model's id, cut at its first slash; both empty for an agent without one
+	// Dialect is the first of Dialects that is served, BaseURL where, without a version at its end, and Token what the program sends as its key.
+	Dialect        llm.Dialect
+	BaseURL, Token string
+	// Options are the kwargs as text, with defaults; Flags is the part of the command line that they make.
+	Options map[string]string
+	Flags   string
+	// Program starts the agent and Prompt is the file with the instruction, both as shell words.
+	Program, Prompt string
+	MCP             []MCPServer
+	Skills          string // folder in the sandbox; empty: none
+}
+
+// Launch is how an agent is started.
+type Launch struct {
+	// Script is run by bash with pipefail, from the task's working directory; its output is kept in LogsDir.
+	Script string
+	Env    map[string]string
+	Files  []File
+	// After is run when the agent has ended, however it did: it brings what Read needs into LogsDir.
+	After string
+}
+
+// File is a file that the agent needs, readable only by its user.
+type File struct {
+	Path    string // absolute, or beginning with ~/
+	Content string
+}
+
+// MCPServer is a tool server that the task offers to its agent.
+type MCPServer struct {
+	Name, Transport string // stdio, sse or streamable-http
+	URL             string
+	Command         string
+	Args            []string
+}
+
+// Log is what an agent tells of its run.
+type Log struct {
+	// Usage and CostUSD are the agent's own sums; what it does not tell is nil.
+	Usage   usage.Usage
+	CostUSD *float64
+	// Trajectory is nil if there is no step to tell of.
+	Trajectory *atif.Trajectory
+	// Answered: at least one call of the model was answered.
+	Answered bool
+	// Failure is the error with which the agent gave up; nil: it told none.
+	Failure *Failure
+}
+
+// Failure is an error as an agent tells it.
+type Failure struct {
+	// Type is the error's name, if the agent's own words leave no doubt; else it is found from Status and Message.
+	Type    string
+	Status  int // of HTTP; 0: unknown
+	Message string
+}

@@ -1,0 +1,211 @@
+package agent
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// programsDir is the folder of sandboxes that programs of agents are put into.
+const programsDir = "/opt/oddish/agents"
+
+// prefix is the folder of the agent's program in a sandbox, and starter the script in it by which the program is started, wherever it is.
+func (d *Definition) prefix() string  { return path.Join(programsDir, d.Name) }
+func (d *Definition) starter() string { return path.Join(d.prefix(), "start") }
+
+// found is what a sandbox's image brings.
+type found struct {
+	platform
+	version string // of the agent; empty: it has none
+	node    string // version of Node; empty: it has none
+}
+
+// Setup sees to it that the program is in the sandbox, in the wanted version.
+func (a *installed) Setup(ctx context.Context, env Env) error {
+	if a.ownProgram() {
+		a.version = cmp.Or(a.settings.version, "unknown")
+		if a.install == "" {
+			return nil
+		}
+		return a.root(ctx, env, "run the install script of agent "+a.Definition.Name, a.install, "")
+	}
+	has, err := a.look(ctx, env)
+	if err != nil {
+		return err
+	}
+	start, err := a.provide(ctx, env, has)
+	if err != nil {
+		return err
+	}
+	script := fmt.Sprintf("mkdir -p %s && cat > %s && chmod 0755 %[2]s", sandbox.Quote(a.prefix()), sandbox.Quote(a.starter()))
+	if err := a.root(ctx, env, "write the agent's starter", script, "#!/bin/sh\n"+start+"\n"); err != nil {
+		return err
+	}
+	return a.confirm(ctx, env)
+}
+
+// ownProgram: the user says how it is installed and started.
+func (a *installed) ownProgram() bool { return a.Package.NPM == "" && a.Package.PyPI == "" }
+
+// look finds out what the sandbox has.
+func (a *installed) look(ctx context.Context, env Env) (found, error) {
+	var out bytes.Buffer
+	script := `echo "arch=$(uname -m)"; if ls /lib/ld-musl-* >/dev/null 2>&1; then echo libc=musl; else echo libc=glibc; fi; ` +
+		`command -v node >/dev/null 2>&1 && echo "node=$(node --version 2>/dev/null)"; `
+	if c := a.Package.Command; c != "" {
+		script += fmt.Sprintf(`command -v %s >/dev/null 2>&1 && echo "version=$(%[1]s --version </dev/null 2>/dev/null | head -n 1)"; `, c)
+	}
+	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: script + "true", Dir: "/", Stdout: &out})
+	if err != nil {
+		return found{}, fmt.Errorf("look for agent %s: %w", a.Definition.Name, err)
+	}
+	values := map[string]string{}
+	for line := range strings.Lines(out.String()) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		values[name] = value
+	}
+	has := found{platform{values["arch"], values["libc"]}, firstVersion(values["version"]), firstVersion(values["node"])}
+	if code != 0 || has.Arch == "" {
+		return found{}, result.Errorf(result.AgentInstallError, "the image cannot run a shell as the agent's user: exit status %d", code)
+	}
+	return has, nil
+}
+
+// firstVersion gives the first x.y.z in a text.
+func firstVersion(text string) string {
+	return regexp.MustCompile(`\d+\.\d+(\.\d+)?[0-9A-Za-z.+-]*`).FindString(text)
+}
+
+// provide brings the program into the sandbox if it is not there in the right version, and gives the shell line that starts it.
+func (a *installed) provide(ctx context.Context, env Env, has found) (string, error) {
+	p := &a.Package
+	if has.version != "" && (a.settings.version == "" || a.settings.version == has.version) {
+		env.Log.Info("agent is in the image", "agent", a.Definition.Name, "version", has.version)
+		return `exec ` + p.Command + ` "$@"`, nil
+	}
+	version := cmp.Or(a.settings.version, p.Version)
+	archive, err := a.packages.get(ctx, a.Definition, version, has.platform)
+	switch {
+	case errors.Is(err, errNotHere):
+		env.Log.Info("agent is installed in the sandbox", "agent", a.Definition.Name, "version", version)
+		err = a.root(ctx, env, "install agent "+a.Definition.Name+" "+version, a.installScript(version, has.platform), "")
+	case err == nil:
+		env.Log.Info("agent is unpacked from the worker's archive", "agent", a.Definition.Name, "version", version)
+		if err = upload(ctx, env.Box, archive, a.prefix()); err != nil && !errors.Is(err, sandbox.ErrLost) {
+			err = result.Errorf(result.AgentInstallError, "unpack agent %s into the sandbox: %w", a.Definition.Name, err)
+		}
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	default:
+		err = result.Errorf(result.AgentInstallError, "%w; without a network, put %s into the folder that ODDISH_AGENT_PACKAGES names",
+			err, archiveName(a.Definition.Name, version, has.platform))
+	}
+	if err != nil {
+		return "", err
+	}
+	return a.startLine(has), nil
+}
+
+// startLine gives the line that starts a program below prefix.
+func (a *installed) startLine(has found) string {
+	p, prefix := &a.Package, a.prefix()
+	switch {
+	case p.Native != "":
+		line := ""
+		if p.Tools != "" {
+			line = fmt.Sprintf("PATH=%s:\"$PATH\"\n", sandbox.Quote(path.Join(prefix, has.fill(p.Tools))))
+		}
+		return line + "exec " + sandbox.Quote(path.Join(prefix, has.fill(p.Native))) + ` "$@"`
+	case p.Script != "":
+		own := sandbox.Quote(path.Join(prefix, "node_modules/node-linux-"+has.cpu()+"/bin/node"))
+		return fmt.Sprintf("node=%s\n[ -x \"$node\" ] || node=node\nexec \"$node\" %s \"$@\"", own, sandbox.Quote(path.Join(prefix, p.Script)))
+	}
+	return "exec " + sandbox.Quote(path.Join(prefix, "venv/bin", p.Command)) + ` "$@"`
+}
+
+// fill puts the platform's words into a path.
+func (p platform) fill(pattern string) string {
+	libc := ""
+	if p.Libc == "musl" {
+		libc = "-musl"
+	}
+	return strings.NewReplacer("{cpu}", p.cpu(), "{libc}", libc, "{arch}", p.Arch).Replace(pattern)
+}
+
+// installScript installs the program inside a sandbox, with the image's package manager for what is missing.
+func (a *installed) installScript(version string, on platform) string {
+	need := `need() { if command -v apt-get >/dev/null 2>&1; then DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
+elif command -v apk >/dev/null 2>&1; then apk add --no-cache "$@"
+elif command -v dnf >/dev/null 2>&1; then dnf install -y -q "$@"
+elif command -v yum >/dev/null 2>&1; then yum install -y -q "$@"
+else echo "the image has no package manager that is known, and lacks: $*" >&2; return 1; fi; }
+`
+	prefix := sandbox.Quote(a.prefix())
+	if a.Package.NPM != "" {
+		var list []string
+		for _, p := range a.npmPackages(version, on) {
+			list = append(list, sandbox.Quote(p))
+		}
+		return need + fmt.Sprintf("command -v npm >/dev/null 2>&1 || need nodejs npm || exit 1\nmkdir -p %s && cd %[1]s && "+
+			"npm install --prefix . --ignore-scripts --no-audit --no-fund --no-save --loglevel=error %s", prefix, strings.Join(list, " "))
+	}
+	return need + fmt.Sprintf(`command -v python3 >/dev/null 2>&1 || need python3 || exit 1
+python3 -c 'import ensurepip, venv' 2>/dev/null || need python3-venv || exit 1
+mkdir -p %s && cd %[1]s && python3 -m venv venv && venv/bin/pip install --quiet --disable-pip-version-check %s`,
+		prefix, sandbox.Quote(a.Package.PyPI+"=="+version))
+}
+
+// root runs a script of the setup as root; its failure is an AgentInstallError with its last words.
+func (a *installed) root(ctx context.Context, env Env, what, script, stdin string) error {
+	out := &tail{most: 2000}
+	code, err := env.Exec(ctx, sandbox.Command{
+		Label: "agent-setup", Script: script, Dir: "/", User: "0", Stdin: strings.NewReader(stdin), Stdout: out, Stderr: out,
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if code != 0 {
+		return result.Errorf(result.AgentInstallError, "%s: exit status %d: %s", what, code, lastWords(out.data, 800))
+	}
+	return nil
+}
+
+// confirm asks the program for its version, which shows that it runs and is the one that was asked for.
+func (a *installed) confirm(ctx context.Context, env Env) error {
+	out := &tail{most: 2000}
+	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: sandbox.Quote(a.starter()) + " --version </dev/null", Dir: "/", Stdout: out, Stderr: out})
+	if err != nil {
+		return fmt.Errorf("ask agent %s for its version: %w", a.Definition.Name, err)
+	}
+	version := firstVersion(string(out.data))
+	switch {
+	case code != 0 || version == "":
+		return result.Errorf(result.AgentInstallError, "agent %s is installed and does not run: exit status %d: %s", a.Definition.Name, code, lastWords(out.data, 800))
+	case a.settings.version != "" && version != a.settings.version:
+		return result.Errorf(result.AgentInstallError, "agent %s %s was asked for and is %s", a.Definition.Name, a.settings.version, version)
+	}
+	a.version = version
+	return nil
+}
+
+// tail keeps the last bytes written to it. It is used from one goroutine at a time.
+type tail struct {
+	most int
+	data []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.data = append(t.data, p...)
+	if over := len(t.data) - t.most; over > 0 {
+		t.data = append(t.data[:0], t.data[over:]...)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,126 @@
+package trial
+
+import (
+	"errors"
+
+	"oddish/api"
+	"oddish/internal/agent"
+	"oddish/internal/model"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// Models is the worker's way to models. An agent reaches its model through it and never holds the provider's key.
+type Models interface {
+	// Open opens the way for this trial, before its sandbox starts. It does not block. Errors that are *result.Error keep their names.
+	Open(ModelRequest) (ModelSession, error)
+}
+
+// ModelRequest says what a trial needs.
+type ModelRequest struct {
+	// Env is the agent's environment. Keys and addresses of providers in it are for the session.
+	Env map[string]string
+	// Online: the task lets the agent use the internet, and so tools that run at the provider.
+	Online bool
+}
+
+// ModelSession is one trial's way to its model, which ends with Close.
+type ModelSession interface {
+	Endpoint() agent.Endpoint
+	// Socket is what the sandbox offers as its service.
+	Socket() string
+	// Env is the request's without what the sandbox must not see.
+	Env() map[string]string
+	Facts() agent.Facts
+	// Close ends the session and tells what the attempt used, also in sessions that former processes had for it. It may be called again.
+	Close() api.Usage
+}
+
+// openModels opens the way to the agent's model, if it has one.
+func (r *run) openModels(p *plan) error {
+	if !r.usesModel(p.agent.Name()) || r.Models == nil {
+		return nil
+	}
+	s, err := r.Models.Open(ModelRequest{Env: p.agentVars, Online: p.task.Config.Environment.Network.Mode == string(sandbox.NetworkPublic)})
+	if err != nil {
+		var named *result.Error
+		if errors.As(err, &named) {
+			return named
+		}
+		return result.Errorf(result.ValueError, "%w", err)
+	}
+	r.models = s
+	p.agentVars, p.spec.ServiceSocket = s.Env(), s.Socket()
+	return nil
+}
+
+// usesModel reports whether the agent is to be given a model: it cannot do without, or was given one.
+func (r *run) usesModel(name string) bool {
+	for _, info := range agent.Known() {
+		if info.Name == name && info.NeedsModel {
+			return true
+		}
+	}
+	return r.Spec.Model != "" && !model.Local(name)
+}
+
+// modelEnv adds the way to the model to what the agent gets.
+func (r *run) modelEnv(env *agent.Env) {
+	if r.models == nil {
+		return
+	}
+	endpoint := r.models.Endpoint()
+	env.Model, env.Facts = &endpoint, r.models.Facts
+}
+
+// closeModels ends the way to the model: what the agent left running, and the tests, have none. The usage goes into the result.
+func (r *run) closeModels() {
+	if r.models == nil {
+		return
+	}
+	u := r.models.Close()
+	r.usage = &u
+	if a := r.trial.AgentResult; a != nil {
+		a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = u.InputTokens, u.CacheTokens, u.OutputTokens, u.CostUSD
+	}
+}
+
+// overBudget is the error of a trial whose agent was stopped because its budget was used up. It is neither a score nor a reason to try again,
+// and so comes before what became of the agent by that, but not before what befell the trial.
+func (r *run) overBudget(err error) error {
+	if r.models == nil {
+		return nil
+	}
+	name := r.models.Facts().BudgetExceeded
+	if name == "" || errors.Is(err, sandbox.ErrLost) {
+		return nil
+	}
+	if err != nil {
+		if t := classify(err).Type; !result.AgentFailed(t) && t != result.BudgetExceeded {
+			return nil
+		}
+	}
+	return result.Errorf(result.BudgetExceeded, "the agent was stopped: %s", budgetWords(name))
+}
+
+func budgetWords(name string) string {
+	switch name {
+	case "experiment":
+		return "the budget of the experiment is used up"
+	case "cost", "tokens", "calls":
+		return "the trial has used up its budget of " + name
+	}
+	return "the budget " + name + " is used up"
+}
+
+// addUsage adds what was used of models to the report.
+func (r *run) addUsage(f *api.Finish) {
+	if r.usage == nil {
+		if a := r.trial.AgentResult; a != nil {
+			f.InputTokens, f.CacheTokens, f.OutputTokens, f.CostUSD = a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD
+		}
+		return
+	}
+	u := r.usage
+	f.InputTokens, f.CacheTokens, f.OutputTokens, f.CostUSD, f.UsageDetails = u.InputTokens, u.CacheTokens, u.OutputTokens, u.CostUSD, u.UsageDetails
+}
