@@ -26,9 +26,12 @@ type groupCommit struct {
 	turn    chan struct{} // full: somebody writes
 	waiting atomic.Int32  // who come next
 	open    *group        // that the one before has left open for them; only for who has the turn
+	longest time.Duration // groupTime
 }
 
-func newGroupCommit() *groupCommit { return &groupCommit{turn: make(chan struct{}, 1)} }
+func newGroupCommit() *groupCommit {
+	return &groupCommit{turn: make(chan struct{}, 1), longest: groupTime}
+}
 
 // group is transactions that are committed together.
 type group struct {
@@ -92,7 +95,7 @@ func (db *DB) joinGroup(ctx context.Context, fn func(tx *sql.Tx) error) (*group,
 // leave commits the group unless there is somebody to go on with it, and gives the turn up.
 func (c *groupCommit) leave() {
 	next := c.waiting.Add(-1) > 0
-	if g := c.open; g != nil && (!next || g.size >= groupSize || time.Since(g.begun) > groupTime) {
+	if g := c.open; g != nil && (!next || g.size >= groupSize || time.Since(g.begun) > c.longest) {
 		c.open = nil
 		err := g.tx.Commit()
 		if err != nil {
