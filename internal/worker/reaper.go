@@ -23,13 +23,28 @@ const (
 // name of its folder, whose lock a live worker holds; see home. A sandbox without the label is left alone.
 func (w *Worker) reap(ctx context.Context) {
 	for {
-		for _, kind := range w.offered {
-			w.reapKind(ctx, w.kinds[kind])
-		}
+		w.reapOnce(ctx)
 		if !pause(ctx, reapEvery) {
 			return
 		}
 	}
+}
+
+func (w *Worker) reapOnce(ctx context.Context) {
+	for _, kind := range w.offered {
+		w.reapKind(ctx, w.kinds[kind])
+	}
+}
+
+// lastReapTime is how long the last look may take.
+const lastReapTime = 10 * time.Second
+
+// reapAtEnd looks once more when nothing runs: an engine may have finished a start that a killed worker had asked of it only
+// when its successor had a sandbox of that name in use.
+func (w *Worker) reapAtEnd(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastReapTime)
+	defer cancel()
+	w.reapOnce(ctx)
 }
 
 func (w *Worker) reapKind(ctx context.Context, p *tracked) {

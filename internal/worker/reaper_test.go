@@ -151,3 +151,17 @@ func TestAFolderThatCannotBeMadeIsNamed(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestASandboxThatAppearsLateIsRemovedAtTheEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, success)
+		r.start()
+		synctest.Wait() // the first look is over
+		r.provider.orphan("start-of-a-former-process", "me", "w0")
+		r.finish()
+		if left := r.provider.names(); len(left) != 0 {
+			t.Errorf("left %v", left)
+		}
+	})
+}

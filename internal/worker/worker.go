@@ -202,7 +202,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.resume(ctx)
 	loops.Go(func() { w.reap(serving) })
 	err = w.takeJobs(ctx)
-	return errors.Join(err, w.drain(serving))
+	err = errors.Join(err, w.drain(serving))
+	w.reapAtEnd(ctx)
+	return err
 }
 
 // takeJobs takes jobs, new ones and those that others have left, until ctx ends.
