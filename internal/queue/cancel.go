@@ -205,24 +205,21 @@ func (q *Queue) toCancel(ctx context.Context, c api.Cancels, wake <-chan struct{
 	if q.lookout.isCalm(wake, now) {
 		return []string{}, nil
 	}
-	rows, err := q.db.Read().QueryContext(ctx, "SELECT id, worker_id FROM jobs WHERE state = 'running' AND cancel_requested = 1 ORDER BY id")
-	if err != nil {
-		return nil, fmt.Errorf("look for cancelled jobs of worker %s: %w", c.WorkerID, err)
-	}
-	defer rows.Close()
+	const query = "SELECT id, worker_id FROM jobs WHERE state = 'running' AND cancel_requested = 1 ORDER BY id"
 	ids, calm := []string{}, true
-	for rows.Next() {
+	err := readRows(ctx, q.db.Read(), query, nil, func(scan func(...any) error) error {
 		var id, worker string
-		if err := rows.Scan(&id, &worker); err != nil {
-			return nil, fmt.Errorf("read cancelled jobs of worker %s: %w", c.WorkerID, err)
+		if err := scan(&id, &worker); err != nil {
+			return err
 		}
 		calm = false
 		if worker == c.WorkerID && !slices.Contains(c.Known, id) {
 			ids = append(ids, id)
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read cancelled jobs of worker %s: %w", c.WorkerID, err)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for cancelled jobs of worker %s: %w", c.WorkerID, err)
 	}
 	if calm {
 		q.lookout.sawCalm(wake, now)

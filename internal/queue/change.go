@@ -203,22 +203,18 @@ const changesQuery = `SELECT at, kind, from_limit, to_limit, reason, changed_by 
 
 // changes returns the changes of a key, newest first.
 func (q *Queue) changes(ctx context.Context, name string) ([]Change, error) {
-	rows, err := q.db.Read().QueryContext(ctx, changesQuery, name, maxChanges)
-	if err != nil {
-		return nil, fmt.Errorf("read changes of queue key %s: %w", name, err)
-	}
-	defer rows.Close()
 	changes := []Change{}
-	for rows.Next() {
+	err := readRows(ctx, q.db.Read(), changesQuery, []any{name, maxChanges}, func(scan func(...any) error) error {
 		var c Change
 		var at int64
-		if err := rows.Scan(&at, &c.Kind, &c.From, &c.To, &c.Text, &c.By); err != nil {
-			return nil, fmt.Errorf("read changes of queue key %s: %w", name, err)
+		if err := scan(&at, &c.Kind, &c.From, &c.To, &c.Text, &c.By); err != nil {
+			return err
 		}
 		c.At = *fromMillis(&at)
 		changes = append(changes, c)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read changes of queue key %s: %w", name, err)
 	}
 	return changes, nil

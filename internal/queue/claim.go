@@ -68,8 +68,8 @@ func (q *Queue) claimAgain(ctx context.Context, c api.Claim, wake <-chan struct{
 		return nil, nil
 	}
 	var args store.Args
-	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes, q.now()) + " AND " + patternRuns + ")" +
-		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= " + args.Add(q.now().UnixMilli()) + ")"
+	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes, now) + " AND " + patternRuns + ")" +
+		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= " + args.Add(now.UnixMilli()) + ")"
 	var found bool
 	if err := q.db.Read().QueryRowContext(ctx, query, args.Values...).Scan(&found); err != nil {
 		return nil, fmt.Errorf("look for a trial to claim: %w", err)

@@ -118,20 +118,15 @@ func (l *ledger) readQueues(ctx context.Context, keys []*keyState, kind string, 
 		names[i] = k.key
 	}
 	var args store.Args
-	rows, err := l.tx.QueryContext(ctx, candidatesQuery(&args, names, kind, limit), args.Values...)
+	query := candidatesQuery(&args, names, kind, limit)
+	candidates, err := store.Collect(ctx, l.tx, query, args.Values, func(c *candidate) []any {
+		return append(c.targets(), &c.priority, &c.rank)
+	})
 	if err != nil {
 		return fmt.Errorf("read queues of %q: %w", names, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var c candidate
-		if err := rows.Scan(append(c.targets(), &c.priority, &c.rank)...); err != nil {
-			return fmt.Errorf("read queues of %q: %w", names, err)
-		}
+	for _, c := range candidates {
 		found[c.key] = append(found[c.key], c)
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read queues of %q: %w", names, err)
 	}
 	return nil
 }

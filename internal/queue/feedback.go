@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"oddish/api"
+	"oddish/internal/store"
 )
 
 // feedback is what the end of a run may tell its queue key, whose row is locked.
@@ -97,7 +98,7 @@ func rateLimitText(a *adaptation, f *api.Finish, now time.Time) string {
 
 // endHolds opens the keys whose hold is over. Call it before any job is locked.
 func (l *ledger) endHolds(ctx context.Context) error {
-	keys, err := readTexts(ctx, l.tx, "SELECT queue_key FROM queue_keys WHERE held_until <= $1 ORDER BY queue_key"+l.db.ByteOrder()+l.db.ForUpdate(),
+	keys, err := store.Texts(ctx, l.tx, "SELECT queue_key FROM queue_keys WHERE held_until <= $1 ORDER BY queue_key"+l.db.ByteOrder()+l.db.ForUpdate(),
 		l.now.UnixMilli())
 	if err != nil {
 		return fmt.Errorf("look for queue keys to open: %w", err)

@@ -44,21 +44,17 @@ func groupsQuery(args *store.Args, kinds []string, now time.Time) string {
 func (l *ledger) lockGroups(ctx context.Context, kinds []string) (map[string]*group, error) {
 	var args store.Args
 	query := groupsQuery(&args, kinds, l.now) + l.db.ByteOrder() + l.db.ForUpdate()
-	rows, err := l.tx.QueryContext(ctx, query, args.Values...)
-	if err != nil {
-		return nil, fmt.Errorf("lock patterns of queue keys: %w", err)
-	}
-	defer rows.Close()
 	groups := map[string]*group{}
-	for rows.Next() {
+	err := readRows(ctx, l.tx, query, args.Values, func(scan func(...any) error) error {
 		var pattern string
 		g := &group{free: math.MaxInt}
-		if err := rows.Scan(&pattern, &g.override); err != nil {
-			return nil, fmt.Errorf("lock patterns of queue keys: %w", err)
+		if err := scan(&pattern, &g.override); err != nil {
+			return err
 		}
 		groups[pattern] = g
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("lock patterns of queue keys: %w", err)
 	}
 	return groups, nil
@@ -76,20 +72,17 @@ func (q *Queue) measure(ctx context.Context, db store.Querier, groups map[string
 		return nil
 	}
 	var args store.Args
-	rows, err := db.QueryContext(ctx, groupRunningQuery(&args, slices.Sorted(maps.Keys(limited))), args.Values...)
-	if err != nil {
-		return fmt.Errorf("count running trials of patterns: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
+	query := groupRunningQuery(&args, slices.Sorted(maps.Keys(limited)))
+	err := readRows(ctx, db, query, args.Values, func(scan func(...any) error) error {
 		var pattern string
 		var running int
-		if err := rows.Scan(&pattern, &running); err != nil {
-			return fmt.Errorf("count running trials of patterns: %w", err)
+		if err := scan(&pattern, &running); err != nil {
+			return err
 		}
 		limited[pattern] -= running
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("count running trials of patterns: %w", err)
 	}
 	for pattern, free := range limited {

@@ -69,20 +69,8 @@ func (l *ledger) lockJobs(ctx context.Context, where string, args ...any) ([]job
 
 // readJobs reads the jobs that the rest of the statement selects.
 func readJobs(ctx context.Context, db store.Querier, where string, args ...any) ([]job, error) {
-	rows, err := db.QueryContext(ctx, "SELECT "+jobColumns+" FROM jobs WHERE "+where, args...)
+	jobs, err := store.Collect(ctx, db, "SELECT "+jobColumns+" FROM jobs WHERE "+where, args, (*job).targets)
 	if err != nil {
-		return nil, fmt.Errorf("read jobs: %w", err)
-	}
-	defer rows.Close()
-	var jobs []job
-	for rows.Next() {
-		var j job
-		if err := rows.Scan(j.targets()...); err != nil {
-			return nil, fmt.Errorf("read jobs: %w", err)
-		}
-		jobs = append(jobs, j)
-	}
-	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read jobs: %w", err)
 	}
 	return jobs, nil

@@ -114,27 +114,9 @@ func (l *ledger) lockAllKeys(ctx context.Context) error {
 	if l.db.ForUpdate() == "" {
 		return nil // there is one writer
 	}
-	_, err := readTexts(ctx, l.tx, "SELECT queue_key FROM queue_keys WHERE queue_key NOT LIKE '%*' ORDER BY queue_key"+l.db.ByteOrder()+l.db.ForUpdate())
+	_, err := store.Texts(ctx, l.tx, "SELECT queue_key FROM queue_keys WHERE queue_key NOT LIKE '%*' ORDER BY queue_key"+l.db.ByteOrder()+l.db.ForUpdate())
 	if err != nil {
 		return fmt.Errorf("lock all queue keys: %w", err)
 	}
 	return nil
-}
-
-// readTexts reads the one column of text that a query gives.
-func readTexts(ctx context.Context, db store.Querier, query string, args ...any) ([]string, error) {
-	rows, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		list = append(list, text)
-	}
-	return list, rows.Err()
 }

@@ -79,7 +79,7 @@ func (l *ledger) lockRefs(ctx context.Context, refs []api.JobRef) error {
 	for i, ref := range refs {
 		ids[i] = ref.ID
 	}
-	if _, err := readTexts(ctx, l.tx, "SELECT id FROM jobs WHERE id IN "+args.List(ids)+" ORDER BY id"+l.db.ByteOrder()+l.db.ForUpdate(), args.Values...); err != nil {
+	if _, err := store.Texts(ctx, l.tx, "SELECT id FROM jobs WHERE id IN "+args.List(ids)+" ORDER BY id"+l.db.ByteOrder()+l.db.ForUpdate(), args.Values...); err != nil {
 		return fmt.Errorf("lock jobs of a heartbeat: %w", err)
 	}
 	return nil

@@ -61,7 +61,7 @@ func (q *Queue) followPause(ctx context.Context, id string, paused bool) error {
 	if !paused {
 		query = heldQuery
 	}
-	ids, err := readTexts(ctx, q.db.Read(), query, id)
+	ids, err := store.Texts(ctx, q.db.Read(), query, id)
 	if err != nil {
 		return fmt.Errorf("%s experiment %s: read its trials: %w", verb(paused), id, err)
 	}
@@ -158,7 +158,7 @@ func (q *Queue) finishPauses(ctx context.Context) error {
 		{true, "SELECT id FROM experiments WHERE paused = 1"},
 		{false, halfResumed},
 	} {
-		experiments, err := readTexts(ctx, q.db.Read(), half.query)
+		experiments, err := store.Texts(ctx, q.db.Read(), half.query)
 		if err != nil {
 			return fmt.Errorf("look for half-done pauses of experiments: %w", err)
 		}

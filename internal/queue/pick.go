@@ -91,22 +91,18 @@ func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string, groups map[s
 		" FROM queue_keys k WHERE " + readyFor(&args, kinds, l.now) +
 		" AND k.pattern IN " + args.List(append(slices.Sorted(maps.Keys(groups)), "")) +
 		" ORDER BY k.queue_key" + l.db.ByteOrder() + l.db.ForUpdate()
-	rows, err := l.tx.QueryContext(ctx, query, args.Values...)
-	if err != nil {
-		return nil, fmt.Errorf("lock queue keys: %w", err)
-	}
-	defer rows.Close()
 	var keys []keyState
-	for rows.Next() {
+	err := readRows(ctx, l.tx, query, args.Values, func(scan func(...any) error) error {
 		var k keyState
 		var pattern string
-		if err := rows.Scan(&k.key, &pattern, &k.override, &k.adapted, &k.servedAt, &k.head); err != nil {
-			return nil, fmt.Errorf("lock queue keys: %w", err)
+		if err := scan(&k.key, &pattern, &k.override, &k.adapted, &k.servedAt, &k.head); err != nil {
+			return err
 		}
 		k.group = groups[pattern]
 		keys = append(keys, k)
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("lock queue keys: %w", err)
 	}
 	return keys, nil
@@ -119,21 +115,17 @@ func countRunning(ctx context.Context, db store.Querier, keys []keyState) (map[s
 		names[i] = k.key
 	}
 	query := "SELECT queue_key, COUNT(*) FROM jobs WHERE state = 'running' AND queue_key IN " + args.List(names) + " GROUP BY queue_key"
-	rows, err := db.QueryContext(ctx, query, args.Values...)
-	if err != nil {
-		return nil, fmt.Errorf("count running trials: %w", err)
-	}
-	defer rows.Close()
 	running := map[string]int{}
-	for rows.Next() {
+	err := readRows(ctx, db, query, args.Values, func(scan func(...any) error) error {
 		var key string
 		var n int
-		if err := rows.Scan(&key, &n); err != nil {
-			return nil, fmt.Errorf("count running trials: %w", err)
+		if err := scan(&key, &n); err != nil {
+			return err
 		}
 		running[key] = n
-	}
-	if err := rows.Err(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return nil, fmt.Errorf("count running trials: %w", err)
 	}
 	return running, nil

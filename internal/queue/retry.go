@@ -206,23 +206,19 @@ func (r *retrier) nominees(ctx context.Context, db store.Querier, ids []string) 
 		args = store.Args{}
 		among = "(" + r.match.Among(&args, ids) + ")"
 	}
-	rows, err := db.QueryContext(ctx, `SELECT j.id, j.state, j.queue_key, j.priority, j.experiment_id, t.has_secrets, COALESCE(a.error_type, '')
+	query := `SELECT j.id, j.state, j.queue_key, j.priority, j.experiment_id, t.has_secrets, COALESCE(a.error_type, '')
 		FROM jobs j JOIN trials t ON t.id = j.id LEFT JOIN attempts a ON a.trial_id = j.id AND a.attempt = j.outcome_attempt
-		WHERE j.id IN `+among+" ORDER BY j.id"+r.q.db.ByteOrder(), args.Values...)
+		WHERE j.id IN ` + among + " ORDER BY j.id" + r.q.db.ByteOrder()
+	found, err := store.Collect(ctx, db, query, args.Values, func(c *nominee) []any {
+		return []any{&c.id, &c.state, &c.key, &c.priority, &c.experimentID, &c.hasSecrets, &c.errorType}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read trials: %w", err)
 	}
-	defer rows.Close()
-	var found []nominee
-	for rows.Next() {
-		var c nominee
-		if err := rows.Scan(&c.id, &c.state, &c.key, &c.priority, &c.experimentID, &c.hasSecrets, &c.errorType); err != nil {
-			return nil, fmt.Errorf("read trials: %w", err)
-		}
-		c.refusal = c.refuse(r.explicit)
-		found = append(found, c)
+	for i := range found {
+		found[i].refusal = found[i].refuse(r.explicit)
 	}
-	return found, rows.Err()
+	return found, nil
 }
 
 // refuse says why the trial cannot be tried again, if so.

@@ -47,26 +47,18 @@ func (l *ledger) repetitions(ctx context.Context, s *Submission, experimentID st
 		WHERE t.experiment_id = $1 AND t.task_id = $2 AND t.version = $3 AND t.agent = $4 AND t.model = $5
 			AND t.agent_config = $6 AND t.harbor = $7 AND j.environment = $8 AND j.queue_key = $9
 		ORDER BY t.idx`
-	rows, err := l.tx.QueryContext(ctx, query, experimentID, s.Task.ID, s.Version.Version, id.agent, id.model, id.agentConfig, id.harbor,
-		id.environment, id.key)
+	args := []any{experimentID, s.Task.ID, s.Version.Version, id.agent, id.model, id.agentConfig, id.harbor, id.environment, id.key}
+	jobs, err := store.Collect(ctx, l.tx, query, args, func(j *job) []any { return []any{&j.id, &j.state, &j.cancelRequested} })
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for trials that are there already: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var j job
-		if err := rows.Scan(&j.id, &j.state, &j.cancelRequested); err != nil {
-			return nil, nil, fmt.Errorf("read trials that are there already: %w", err)
-		}
+	for _, j := range jobs {
 		switch {
 		case j.unsuccessful():
 			ended = append(ended, j.id)
 		case j.state != api.StatusRunning || j.cancelRequested == 0:
 			counting = append(counting, j.id)
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return nil, nil, fmt.Errorf("read trials that are there already: %w", err)
 	}
 	return counting, ended, nil
 }

@@ -140,7 +140,7 @@ func (l *ledger) exceededAmong(ctx context.Context, refs []api.JobRef) ([]string
 	query := `SELECT j.id FROM jobs j JOIN usages s ON s.experiment_id = j.experiment_id
 		WHERE (s.cost_usd >= s.budget_usd OR s.input_tokens + s.output_tokens >= s.budget_tokens OR s.model_calls >= s.budget_calls)
 			AND j.id IN ` + args.List(ids)
-	over, err := readTexts(ctx, l.tx, query, args.Values...)
+	over, err := store.Texts(ctx, l.tx, query, args.Values...)
 	if err != nil {
 		return nil, fmt.Errorf("look for budgets that are used up: %w", err)
 	}

@@ -62,7 +62,7 @@ func FindSpending(ctx context.Context, q Querier, experimentIDs ...string) (map[
 		var args Args
 		query := `SELECT experiment_id, budget_usd, budget_tokens, budget_calls, input_tokens, output_tokens, model_calls, cost_usd, counted, priced, estimated
 			FROM usages WHERE experiment_id IN ` + args.List(ids)
-		rows, err := collect(ctx, q, query, args.Values, func(s *Spending) []any {
+		rows, err := Collect(ctx, q, query, args.Values, func(s *Spending) []any {
 			return []any{&s.id, &s.budgetUSD, &s.tokens, &s.calls, &s.input, &s.output, &s.made, &s.usd, &s.counted, &s.priced, &s.guessed}
 		})
 		if err != nil {

@@ -19,7 +19,7 @@ func (db *DB) DeleteTask(ctx context.Context, id string) (dirs []string, err err
 		if err := db.refuseRunning(ctx, tx, "task", "task_id", id); err != nil {
 			return err
 		}
-		dirs, err = texts(ctx, tx, `SELECT archive_key FROM task_versions WHERE task_id = $1
+		dirs, err = Texts(ctx, tx, `SELECT archive_key FROM task_versions WHERE task_id = $1
 			UNION ALL SELECT a.trial_dir FROM attempts a JOIN trials t ON t.id = a.trial_id WHERE t.task_id = $1`, id)
 		if err != nil {
 			return fmt.Errorf("delete task %s: %w", id, err)
@@ -83,7 +83,7 @@ func deleteExperiment(ctx context.Context, tx *sql.Tx, id string) (trials int, e
 
 // refuseRunning locks the jobs of a task or experiment and returns ErrConflict if one is running.
 func (db *DB) refuseRunning(ctx context.Context, tx *sql.Tx, kind, column, id string) error {
-	states, err := texts(ctx, tx, "SELECT state FROM jobs WHERE "+column+" = $1"+db.ForUpdate(), id)
+	states, err := Texts(ctx, tx, "SELECT state FROM jobs WHERE "+column+" = $1"+db.ForUpdate(), id)
 	if err != nil {
 		return fmt.Errorf("read trials of %s %s: %w", kind, id, err)
 	}
@@ -97,11 +97,6 @@ func (db *DB) refuseRunning(ctx context.Context, tx *sql.Tx, kind, column, id st
 		return fmt.Errorf("%s %s has %d running trials: %w: cancel them first", kind, id, running, ErrConflict)
 	}
 	return nil
-}
-
-// texts reads a query's one column.
-func texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
-	return collect(ctx, q, query, args, func(s *string) []any { return []any{s} })
 }
 
 // ExperimentDir is the blob prefix of everything that an experiment's trials leave.

@@ -18,7 +18,7 @@ func (db *DB) Events(ctx context.Context, experimentID string, after int64, limi
 	}
 	const query = `SELECT experiment_id, id, trial_id, attempt, at, kind, status, stage, reward, error_type
 		FROM events WHERE experiment_id = $1 AND id > $2 ORDER BY id LIMIT $3`
-	events, err := collect(ctx, db.read, query, []any{experimentID, after, limit}, func(e *api.Event) []any {
+	events, err := Collect(ctx, db.read, query, []any{experimentID, after, limit}, func(e *api.Event) []any {
 		return []any{&e.ExperimentID, &e.ID, &e.TrialID, &e.Attempt, msTime{&e.At}, &e.Kind, &e.Status, &e.Stage, &e.Reward, &e.ErrorType}
 	})
 	if err != nil {

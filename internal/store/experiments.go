@@ -74,7 +74,7 @@ func (db *DB) ExperimentSummary(ctx context.Context, id string) (ExperimentSumma
 }
 
 func (db *DB) experimentSummaries(ctx context.Context, page string, args []any) ([]ExperimentSummary, error) {
-	summaries, err := collect(ctx, db.read, experimentsQuery(page), args, func(s *ExperimentSummary) []any {
+	summaries, err := Collect(ctx, db.read, experimentsQuery(page), args, func(s *ExperimentSummary) []any {
 		return append(append(experimentTargets(&s.Experiment), msTime{&s.LastActivity}, &s.Tasks), countTargets(&s.Counts)...)
 	})
 	if err != nil {

@@ -66,7 +66,7 @@ func (r *groupRig) waitFor(n int32) {
 
 func (r *groupRig) wantKeys(want ...string) {
 	r.t.Helper()
-	rows, err := collect(r.t.Context(), r.read, "SELECT queue_key FROM queue_keys ORDER BY queue_key", nil, func(s *string) []any { return []any{s} })
+	rows, err := Collect(r.t.Context(), r.read, "SELECT queue_key FROM queue_keys ORDER BY queue_key", nil, func(s *string) []any { return []any{s} })
 	if err != nil {
 		r.t.Fatal(err)
 	}

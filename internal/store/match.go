@@ -44,7 +44,7 @@ func (db *DB) Match(ctx context.Context, q predicate.Query, now time.Time) (Matc
 		var args Args
 		query := fmt.Sprintf("%s LIMIT %d", m.namesQuery(&args, table, term), maxNamed+1)
 		var err error
-		if n.ids, err = collect(ctx, db.read, query, args.Values, func(id *string) []any { return []any{id} }); err != nil {
+		if n.ids, err = Collect(ctx, db.read, query, args.Values, func(id *string) []any { return []any{id} }); err != nil {
 			return Match{}, fmt.Errorf("look up %s: %w", term.Field, err)
 		}
 		n.many = len(n.ids) > maxNamed
@@ -56,7 +56,7 @@ func (db *DB) Match(ctx context.Context, q predicate.Query, now time.Time) (Matc
 func (db *DB) MatchingIDs(ctx context.Context, m Match) ([]string, error) {
 	var args Args
 	query := "SELECT t.id FROM " + matchTables + " WHERE " + m.condition(&args) + " ORDER BY t.id" + db.ByteOrder()
-	ids, err := collect(ctx, db.read, query, args.Values, func(id *string) []any { return []any{id} })
+	ids, err := Collect(ctx, db.read, query, args.Values, func(id *string) []any { return []any{id} })
 	if err != nil {
 		return nil, fmt.Errorf("look for trials: %w", err)
 	}
@@ -87,7 +87,7 @@ func PositionOf(t Trial) Position {
 func (db *DB) MatchingTrials(ctx context.Context, m Match, after *Position, limit int) ([]Trial, error) {
 	var args Args
 	query := matchingQuery(m, after, limit, &args)
-	trials, err := collect(ctx, db.read, query, args.Values, trialTargets)
+	trials, err := Collect(ctx, db.read, query, args.Values, trialTargets)
 	if err != nil {
 		return nil, fmt.Errorf("look for trials: %w", err)
 	}

@@ -38,11 +38,11 @@ func (c *copier) counters(ctx context.Context, db *DB, tx *sql.Tx) ([]counter, e
 	if db.engine == postgres {
 		return c.postgresCounters(ctx, tx)
 	}
-	exists, err := texts(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'")
+	exists, err := Texts(ctx, tx, "SELECT name FROM sqlite_schema WHERE name = 'sqlite_sequence'")
 	if err != nil || len(exists) == 0 {
 		return nil, err
 	}
-	found, err := collect(ctx, tx, "SELECT name, seq FROM sqlite_sequence", nil, func(n *counter) []any { return []any{&n.table, &n.last} })
+	found, err := Collect(ctx, tx, "SELECT name, seq FROM sqlite_sequence", nil, func(n *counter) []any { return []any{&n.table, &n.last} })
 	if err != nil {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}

@@ -58,7 +58,7 @@ func planOf(t *testing.T, db *DB, query string, args []any) []string {
 		id, parent, unused int
 		detail             string
 	}
-	steps, err := collect(t.Context(), db.read, "EXPLAIN QUERY PLAN "+query, args, func(s *step) []any {
+	steps, err := Collect(t.Context(), db.read, "EXPLAIN QUERY PLAN "+query, args, func(s *step) []any {
 		return []any{&s.id, &s.parent, &s.unused, &s.detail}
 	})
 	if err != nil {

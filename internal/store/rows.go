@@ -14,8 +14,8 @@ func (a *Args) page(limit, offset int) string {
 	return " LIMIT " + a.Add(limit) + " OFFSET " + a.Add(max(offset, 0))
 }
 
-// collect reads all rows of a query, each into the targets of a new T. The list is never nil.
-func collect[T any](ctx context.Context, q Querier, query string, args []any, targets func(*T) []any) ([]T, error) {
+// Collect reads all rows of a query, each into the targets of a new T. The list is never nil.
+func Collect[T any](ctx context.Context, q Querier, query string, args []any, targets func(*T) []any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -30,4 +30,9 @@ func collect[T any](ctx context.Context, q Querier, query string, args []any, ta
 		list = append(list, item)
 	}
 	return list, rows.Err()
+}
+
+// Texts reads the one column of text that a query gives.
+func Texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
+	return Collect(ctx, q, query, args, func(s *string) []any { return []any{s} })
 }

@@ -51,7 +51,7 @@ func (db *DB) CheckIntegrity(ctx context.Context) error {
 	if db.engine == postgres {
 		return nil
 	}
-	found, err := texts(ctx, db.read, "PRAGMA integrity_check(10)")
+	found, err := Texts(ctx, db.read, "PRAGMA integrity_check(10)")
 	if err != nil {
 		return fmt.Errorf("check database %s: %w", db.path, err)
 	}
@@ -63,7 +63,7 @@ func (db *DB) CheckIntegrity(ctx context.Context) error {
 
 // ArchiveKeys returns the blobs that hold the versions of tasks.
 func (db *DB) ArchiveKeys(ctx context.Context) ([]string, error) {
-	keys, err := texts(ctx, db.read, "SELECT archive_key FROM task_versions ORDER BY archive_key")
+	keys, err := Texts(ctx, db.read, "SELECT archive_key FROM task_versions ORDER BY archive_key")
 	if err != nil {
 		return nil, fmt.Errorf("read archive keys: %w", err)
 	}

@@ -49,7 +49,7 @@ func TestAStatementMayRunWhileItsRowsAreRead(t *testing.T) {
 	defer outer.Close()
 	rows := 0
 	for outer.Next() {
-		inner, err := collect(t.Context(), conn, query, nil, func(n *int) []any { return []any{n} })
+		inner, err := Collect(t.Context(), conn, query, nil, func(n *int) []any { return []any{n} })
 		if err != nil || len(inner) != 2 {
 			t.Errorf("inside: %v, %v", inner, err)
 		}

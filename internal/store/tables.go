@@ -78,17 +78,17 @@ func ourTables(ctx context.Context) ([]table, map[string]int64, error) {
 
 // sqliteTables reads the tables of a SQLite database, each after those that it refers to.
 func sqliteTables(ctx context.Context, q Querier) ([]table, error) {
-	names, err := texts(ctx, q, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
+	names, err := Texts(ctx, q, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name")
 	if err != nil {
 		return nil, fmt.Errorf("read list of tables: %w", err)
 	}
 	tables := make([]table, 0, len(names))
 	for _, name := range names {
 		t := table{name: name}
-		if t.columns, err = texts(ctx, q, "SELECT name FROM pragma_table_xinfo($1) WHERE hidden = 0 ORDER BY cid", name); err != nil {
+		if t.columns, err = Texts(ctx, q, "SELECT name FROM pragma_table_xinfo($1) WHERE hidden = 0 ORDER BY cid", name); err != nil {
 			return nil, fmt.Errorf("read columns of %s: %w", name, err)
 		}
-		if t.parents, err = texts(ctx, q, `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`, name); err != nil {
+		if t.parents, err = Texts(ctx, q, `SELECT DISTINCT "table" FROM pragma_foreign_key_list($1)`, name); err != nil {
 			return nil, fmt.Errorf("read references of %s: %w", name, err)
 		}
 		tables = append(tables, t)

@@ -87,7 +87,7 @@ func tasksPage(f TaskFilter, args *Args) string {
 // taskSummaries reads the tasks of the page with their counts: of one experiment's trials if one is given.
 func taskSummaries(ctx context.Context, q Querier, page string, args *Args, experimentID string) ([]TaskSummary, error) {
 	query := tasksQuery(page, args, experimentID)
-	summaries, err := collect(ctx, q, query, args.Values, func(s *TaskSummary) []any {
+	summaries, err := Collect(ctx, q, query, args.Values, func(s *TaskSummary) []any {
 		targets := append(taskTargets(&s.Task), &s.ExperimentName, flag{&s.ExperimentPublic})
 		return append(targets, countTargets(&s.Counts)...)
 	})

@@ -55,7 +55,7 @@ func FindTrials(ctx context.Context, q Querier, f TrialFilter) ([]Trial, error) 
 	if err != nil {
 		return nil, err
 	}
-	trials, err := collect(ctx, q, query, args.Values, trialTargets)
+	trials, err := Collect(ctx, q, query, args.Values, trialTargets)
 	if err != nil {
 		return nil, fmt.Errorf("read trials: %w", err)
 	}
@@ -88,7 +88,7 @@ func (db *DB) Attempts(ctx context.Context, trialID string) ([]Attempt, error) {
 	const query = `SELECT trial_id, attempt, worker_id, sandbox_id, trial_dir, stage, outcome, error_type, error_message, error_class,
 			rewards, phases, started_at, finished_at
 		FROM attempts WHERE trial_id = $1 ORDER BY attempt`
-	attempts, err := collect(ctx, db.read, query, []any{trialID}, func(a *Attempt) []any {
+	attempts, err := Collect(ctx, db.read, query, []any{trialID}, func(a *Attempt) []any {
 		return []any{
 			&a.TrialID, &a.Attempt, &a.WorkerID, &a.SandboxID, &a.TrialDir, &a.Stage, &a.Outcome, &a.ErrorType, &a.ErrorMessage,
 			&a.ErrorClass, jsonText{&a.Rewards}, jsonText{&a.Phases}, msTime{&a.StartedAt}, nullTime{&a.FinishedAt},

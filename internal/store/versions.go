@@ -17,7 +17,7 @@ func versionTargets(v *Version) []any {
 // Versions returns the versions of a task, oldest first.
 func (db *DB) Versions(ctx context.Context, taskID string) ([]Version, error) {
 	query := "SELECT " + versionColumns + " FROM task_versions WHERE task_id = $1 ORDER BY version"
-	versions, err := collect(ctx, db.read, query, []any{taskID}, versionTargets)
+	versions, err := Collect(ctx, db.read, query, []any{taskID}, versionTargets)
 	if err != nil {
 		return nil, fmt.Errorf("read versions of task %s: %w", taskID, err)
 	}
