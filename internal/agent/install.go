@@ -165,7 +165,7 @@ mkdir -p %s && cd %[1]s && python3 -m venv venv && venv/bin/pip install --quiet 
 
 // root runs a script of the setup as root; its failure is an AgentInstallError with its last words.
 func (a *installed) root(ctx context.Context, env Env, what, script, stdin string) error {
-	out := &tail{most: 2000}
+	out := &sandbox.Tail{Most: 2000}
 	code, err := env.Exec(ctx, sandbox.Command{
 		Label: "agent-setup", Script: script, Dir: "/", User: "0", Stdin: strings.NewReader(stdin), Stdout: out, Stderr: out,
 	})
@@ -173,39 +173,25 @@ func (a *installed) root(ctx context.Context, env Env, what, script, stdin strin
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	if code != 0 {
-		return result.Errorf(result.AgentInstallError, "%s: exit status %d: %s", what, code, lastWords(out.data, 800))
+		return result.Errorf(result.AgentInstallError, "%s: exit status %d: %s", what, code, lastWords(out.Data, 800))
 	}
 	return nil
 }
 
 // confirm asks the program for its version, which shows that it runs and is the one that was asked for.
 func (a *installed) confirm(ctx context.Context, env Env) error {
-	out := &tail{most: 2000}
+	out := &sandbox.Tail{Most: 2000}
 	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: sandbox.Quote(a.starter()) + " --version </dev/null", Dir: "/", Stdout: out, Stderr: out})
 	if err != nil {
 		return fmt.Errorf("ask agent %s for its version: %w", a.Definition.Name, err)
 	}
-	version := firstVersion(string(out.data))
+	version := firstVersion(string(out.Data))
 	switch {
 	case code != 0 || version == "":
-		return result.Errorf(result.AgentInstallError, "agent %s is installed and does not run: exit status %d: %s", a.Definition.Name, code, lastWords(out.data, 800))
+		return result.Errorf(result.AgentInstallError, "agent %s is installed and does not run: exit status %d: %s", a.Definition.Name, code, lastWords(out.Data, 800))
 	case a.settings.version != "" && version != a.settings.version:
 		return result.Errorf(result.AgentInstallError, "agent %s %s was asked for and is %s", a.Definition.Name, a.settings.version, version)
 	}
 	a.version = version
 	return nil
-}
-
-// tail keeps the last bytes written to it. It is used from one goroutine at a time.
-type tail struct {
-	most int
-	data []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.data = append(t.data, p...)
-	if over := len(t.data) - t.most; over > 0 {
-		t.data = append(t.data[:0], t.data[over:]...)
-	}
-	return len(p), nil
 }

@@ -140,7 +140,7 @@ func (a *installed) place(ctx context.Context, env Env, l Launch, instruction st
 		if rest, home := strings.CutPrefix(f.Path, "~/"); home {
 			target = `"$HOME"/` + sandbox.Quote(rest)
 		}
-		out := &tail{most: 500}
+		out := &sandbox.Tail{Most: 500}
 		code, err := env.Exec(ctx, sandbox.Command{
 			Label: "agent-setup", Dir: "/", Stdin: strings.NewReader(f.Content), Stdout: out, Stderr: out,
 			Script: fmt.Sprintf("umask 077; f=%s; mkdir -p \"$(dirname \"$f\")\" && cat > \"$f\"", target),
@@ -149,7 +149,7 @@ func (a *installed) place(ctx context.Context, env Env, l Launch, instruction st
 			return fmt.Errorf("write %s: %w", f.Path, err)
 		}
 		if code != 0 {
-			return result.Errorf(result.AgentInstallError, "write %s as the agent's user: exit status %d: %s", f.Path, code, lastWords(out.data, 500))
+			return result.Errorf(result.AgentInstallError, "write %s as the agent's user: exit status %d: %s", f.Path, code, lastWords(out.Data, 500))
 		}
 	}
 	return nil
@@ -174,10 +174,10 @@ func (a *installed) after(ctx context.Context, env Env, l Launch) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, afterTimeout)
 	defer cancel()
-	out := &tail{most: 500}
+	out := &sandbox.Tail{Most: 500}
 	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-after", Script: l.After, Env: l.Env, Dir: "/", Stdout: out, Stderr: out})
 	if err != nil || code != 0 {
-		env.Log.Warn("agent's records could not be kept", "exit_code", code, "error", err, "output", lastWords(out.data, 500))
+		env.Log.Warn("agent's records could not be kept", "exit_code", code, "error", err, "output", lastWords(out.Data, 500))
 	}
 }
 

@@ -45,7 +45,7 @@ func (r *run) check(ctx context.Context, h *task.Healthcheck) (string, error) {
 		limited, cancel = context.WithTimeout(ctx, duration(h.TimeoutSec))
 	}
 	defer cancel()
-	out := &tail{most: 400}
+	out := &sandbox.Tail{Most: 400}
 	code, err := r.box.Exec(limited, sandbox.Command{Label: "healthcheck", Script: h.Command, Stdout: out, Stderr: out})
 	switch {
 	case ctx.Err() != nil:
@@ -57,21 +57,7 @@ func (r *run) check(ctx context.Context, h *task.Healthcheck) (string, error) {
 	case code == 0:
 		return "", nil
 	}
-	return fmt.Sprintf("exit status %d: %s", code, bytes.TrimSpace(out.data)), nil
-}
-
-// tail keeps the last bytes written to it. It is used from one goroutine at a time.
-type tail struct {
-	most int
-	data []byte
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.data = append(t.data, p...)
-	if over := len(t.data) - t.most; over > 0 {
-		t.data = append(t.data[:0], t.data[over:]...)
-	}
-	return len(p), nil
+	return fmt.Sprintf("exit status %d: %s", code, bytes.TrimSpace(out.Data)), nil
 }
 
 func duration(sec float64) time.Duration {

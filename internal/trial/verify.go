@@ -111,13 +111,13 @@ func addTests(err error) error {
 
 // asRoot runs a short script as root; another exit status than 0 is an error with its output.
 func (r *run) asRoot(ctx context.Context, label, script string) error {
-	out := &tail{most: 400}
+	out := &sandbox.Tail{Most: 400}
 	code, err := r.box.Exec(ctx, sandbox.Command{Label: label, Script: script, Dir: "/", User: "0", Stdout: out, Stderr: out})
 	if err != nil {
 		return fmt.Errorf("%s: %w", label, err)
 	}
 	if code != 0 {
-		return fmt.Errorf("%s: exit status %d: %s", label, code, out.data)
+		return fmt.Errorf("%s: exit status %d: %s", label, code, out.Data)
 	}
 	return nil
 }
