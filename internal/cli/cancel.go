@@ -93,10 +93,7 @@ func (a *App) cancelTarget(ctx context.Context, c connection, f *cancelFlags, id
 		return cancelMatching(ctx, c, f.query)
 	}
 	if f.experiment != "" {
-		e, err := c.client.Experiment(ctx, f.experiment)
-		if client.StatusOf(err) == 404 {
-			return "", nil, notFound("`oddish status` lists the experiments", "no experiment %q", f.experiment)
-		}
+		e, err := c.experiment(ctx, f.experiment)
 		return fmt.Sprintf("experiment %s (%s)", e.Name, e.ID), func(ctx context.Context) (api.Cancelled, error) {
 			return c.client.CancelExperiment(ctx, e.ID)
 		}, err

@@ -71,10 +71,7 @@ func (a *App) cleanOnServer(ctx context.Context, f *cleanFlags, taskID string) e
 	what := "task " + taskID
 	var do func() (api.Deleted, error)
 	if f.experiment != "" {
-		e, err := c.client.Experiment(ctx, f.experiment)
-		if client.StatusOf(err) == 404 {
-			return notFound("`oddish status` lists the experiments", "no experiment %q", f.experiment)
-		}
+		e, err := c.experiment(ctx, f.experiment)
 		if err != nil {
 			return c.explain(err)
 		}

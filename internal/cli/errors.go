@@ -37,6 +37,14 @@ func usagef(format string, args ...any) error {
 	return &cliError{code: exitUsage, kind: "usage", msg: fmt.Sprintf(format, args...)}
 }
 
+// refusedUsage makes a usage error, with advice, of a value that the server refused.
+func refusedUsage(err error, hint string) error {
+	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == 422 {
+		return &cliError{code: exitUsage, kind: "usage", msg: strings.TrimSpace(refused.Detail), hint: hint}
+	}
+	return err
+}
+
 // failf is a failure with advice.
 func failf(hint, format string, args ...any) error {
 	return &cliError{code: exitFailure, kind: "failed", msg: fmt.Sprintf(format, args...), hint: hint}

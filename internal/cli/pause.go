@@ -72,11 +72,8 @@ func (a *App) steerExperiment(ctx context.Context, f *pauseFlags, verb string, a
 		return err
 	}
 	e, err := steer(c.client, ctx, f.experiment)
-	if client.StatusOf(err) == 404 {
-		return notFound("`oddish status` lists the experiments", "no experiment %q", f.experiment)
-	}
 	if err != nil {
-		return c.explain(err)
+		return c.explain(noExperiment(err, f.experiment))
 	}
 	if f.json {
 		return a.printJSON(e)

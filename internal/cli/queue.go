@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -126,8 +125,5 @@ func (a *App) changeQueue(ctx context.Context, f *changeFlags, change func(conte
 
 // queueUsage makes a usage error of the server's refusal of a key or a value.
 func queueUsage(err error) error {
-	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == 422 {
-		return usagef("%s", refused.Detail)
-	}
-	return err
+	return refusedUsage(err, "")
 }

@@ -3,11 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -124,10 +122,7 @@ func retryRequests(ctx context.Context, c connection, f *retryFlags, ids []strin
 		common.Query = f.query
 		return []api.RetryTrials{common}, nil
 	case f.experiment != "":
-		e, err := c.client.Experiment(ctx, f.experiment)
-		if client.StatusOf(err) == 404 {
-			return nil, notFound("`oddish status` lists the experiments", "no experiment %q", f.experiment)
-		}
+		e, err := c.experiment(ctx, f.experiment)
 		common.ExperimentID = e.ID
 		return []api.RetryTrials{common}, err
 	}
@@ -273,8 +268,5 @@ func (a *App) retried(ctx context.Context, c connection, f *retryFlags, got api.
 
 // badQuery makes a usage error of the server's refusal of a query.
 func badQuery(err error) error {
-	if refused := (*client.Error)(nil); errors.As(err, &refused) && refused.Status == 422 {
-		return &cliError{code: exitUsage, kind: "usage", msg: strings.TrimSpace(refused.Detail), hint: "queries are described in docs/queries.md"}
-	}
-	return err
+	return refusedUsage(err, "queries are described in docs/queries.md")
 }

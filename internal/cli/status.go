@@ -104,11 +104,8 @@ func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) 
 
 // statusExperiment shows the trials of an experiment.
 func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags, idOrName string) error {
-	e, err := c.client.Experiment(ctx, idOrName)
+	e, err := c.experiment(ctx, idOrName)
 	if err != nil {
-		if client.StatusOf(err) == 404 {
-			return notFound("`oddish status` lists the experiments", "no experiment %q", idOrName)
-		}
 		return err
 	}
 	trials, err := a.trialsOf(ctx, c, f, e, nil)
@@ -215,6 +212,20 @@ func (a *App) showTrials(trials []api.Trial, ended bool) {
 		errorDetails(p, trials, 5)
 		p.line(summarize(trials).line())
 	}
+}
+
+// experiment finds an experiment by its id or name.
+func (c connection) experiment(ctx context.Context, idOrName string) (api.Experiment, error) {
+	e, err := c.client.Experiment(ctx, idOrName)
+	return e, noExperiment(err, idOrName)
+}
+
+// noExperiment makes an error of its own of the server's that it does not know the experiment.
+func noExperiment(err error, idOrName string) error {
+	if client.StatusOf(err) == 404 {
+		return notFound("`oddish status` lists the experiments", "no experiment %q", idOrName)
+	}
+	return err
 }
 
 func notFound(hint, format string, args ...any) error {

@@ -154,10 +154,7 @@ func (s *Server) cancelExperiment(ctx context.Context, in *ExperimentInput) (*ca
 		return nil, s.fail(ctx, "cancellation", err)
 	}
 	s.folders.touch(e.ID)
-	tasks := res.TaskIDs
-	if tasks == nil {
-		tasks = []string{}
-	}
+	tasks := list(res.TaskIDs)
 	return &cancelledOutput{Body: api.Cancelled{
 		Status: "cancelled", TaskIDs: tasks, NotFoundTaskIDs: []string{},
 		TasksFound: len(tasks), TasksCancelled: len(tasks), TrialsCancelled: res.Trials,

@@ -125,14 +125,11 @@ func (s *Server) retryTrials(ctx context.Context, in *retryTrialsInput) (*retrie
 		return nil, s.fail(ctx, "retry", err)
 	}
 	out := api.RetriedTrials{
-		Matched: res.Matched, TrialsRetried: res.Retried, TrialIDs: res.TrialIDs, ExperimentIDs: res.Experiments, Errors: res.Errors,
+		Matched: res.Matched, TrialsRetried: res.Retried, TrialIDs: res.TrialIDs, ExperimentIDs: list(res.Experiments), Errors: res.Errors,
 		Skipped: make([]api.SkippedTrial, len(res.Skipped)), DryRun: in.Body.DryRun,
 	}
 	for i, t := range res.Skipped {
 		out.Skipped[i] = api.SkippedTrial{TrialID: t.TrialID, Reason: t.Reason}
-	}
-	if out.ExperimentIDs == nil {
-		out.ExperimentIDs = []string{}
 	}
 	return &retriedTrialsOutput{Body: out}, nil
 }
@@ -199,9 +196,7 @@ func (s *Server) cancelTrials(ctx context.Context, in *cancelTrialsInput) (*canc
 	if err != nil {
 		return nil, s.fail(ctx, "cancellation", err)
 	}
-	if out.TaskIDs = res.TaskIDs; out.TaskIDs == nil {
-		out.TaskIDs = []string{}
-	}
+	out.TaskIDs = list(res.TaskIDs)
 	out.TasksFound, out.TasksCancelled, out.TrialsCancelled = len(out.TaskIDs), len(out.TaskIDs), res.Trials
 	return &cancelledOutput{Body: out}, nil
 }
