@@ -156,12 +156,21 @@ type HarborConfig struct {
 	Environment *EnvironmentConfig `json:"environment,omitempty"`
 	Verifier    *VerifierConfig    `json:"verifier,omitempty"`
 	Artifacts   []Artifact         `json:"artifacts,omitempty"`
+	// Origin says where the task was taken from. It is not fetched from there: the uploaded content is what counts.
+	Origin *TaskOrigin `json:"origin,omitempty"`
 
 	TimeoutMultiplier                 *float64 `json:"timeout_multiplier,omitempty"`
 	AgentTimeoutMultiplier            *float64 `json:"agent_timeout_multiplier,omitempty"`
 	VerifierTimeoutMultiplier         *float64 `json:"verifier_timeout_multiplier,omitempty"`
 	AgentSetupTimeoutMultiplier       *float64 `json:"agent_setup_timeout_multiplier,omitempty"`
 	EnvironmentBuildTimeoutMultiplier *float64 `json:"environment_build_timeout_multiplier,omitempty"`
+}
+
+// TaskOrigin is the place of a task in a git repository.
+type TaskOrigin struct {
+	GitURL      string `json:"git_url" maxLength:"2048"`
+	GitCommitID string `json:"git_commit_id" maxLength:"64" doc:"in full"`
+	Path        string `json:"path" maxLength:"1024" doc:"folder in the repository"`
 }
 
 // EnvironmentConfig is Harbor's run-side EnvironmentConfig, as far as it is implemented.

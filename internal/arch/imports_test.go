@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"internal/atif":      {},
 	"internal/nearest":   {},
 	"internal/task":      {"internal/tarball", "internal/nearest"},
+	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 
 	"internal/sandbox":             {},
@@ -61,7 +62,7 @@ var allowed = map[string][]string{
 	"internal/server": {"api", "internal/queue", "internal/store", "internal/blob", "internal/web", "internal/model", "internal/predicate",
 		"internal/agent", "internal/task", "internal/tarball", "internal/result"},
 
-	"internal/cli": {"api", "client", "internal/config", "internal/llm/fakellm", "internal/llm/price", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+	"internal/cli": {"api", "client", "internal/config", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},

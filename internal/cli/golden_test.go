@@ -92,12 +92,12 @@ func TestEveryFlagOfRunHasAHelpGroup(t *testing.T) {
 	t.Parallel()
 	a, out, _ := testApp(t)
 	a.Run(t.Context(), []string{"run", "--help"})
-	for _, want := range []string{"--path", "--agent", "--model", "--n-trials", "--fail-on", "--fresh", "--github-meta", "--artifact"} {
+	for _, want := range []string{"--path", "--agent", "--model", "--n-trials", "--fail-on", "--fresh", "--github-meta", "--artifact", "--dataset"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the help lacks %s", want)
 		}
 	}
-	for _, refused := range []string{"--dataset", "--publish", "--run-analysis"} {
+	for _, refused := range []string{"--publish", "--run-analysis"} {
 		if strings.Contains(out.String(), refused) {
 			t.Errorf("the help offers %s, which is refused", refused)
 		}

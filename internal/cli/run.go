@@ -17,7 +17,7 @@ func (a *App) runCommand() *cobra.Command {
 		GroupID: groupUse,
 		Short:   "Run agents on tasks and show the results",
 		Long: "Run agents on Harbor tasks and show the results.\n\n" +
-			"PATH is a task or a folder of tasks. Tasks that changed are uploaded, trials are queued, and their progress is shown " +
+			"PATH is a task or a folder of tasks; with --dataset or --repo they are fetched. Tasks that changed are uploaded, trials are queued, and their progress is shown " +
 			"until they have ended. Trials that the experiment (--experiment) has already are not made a second time: failed and " +
 			"cancelled ones are tried again, and what is missing is added. Where the address of the server is on this machine and nothing answers there, a server is " +
 			"started in the background; it stays until `oddish clean --stop-only`.",
@@ -67,7 +67,7 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	tasks, err := a.findTasks(plan)
+	tasks, err := a.findTasks(ctx, plan)
 	if err != nil {
 		return err
 	}
@@ -107,37 +107,6 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 		return err
 	}
 	return conditionError(plan.conditions, summarize(trials))
-}
-
-// findTasks loads the tasks of the plan. Those that are not valid are listed and left out.
-func (a *App) findTasks(p *runPlan) ([]*task.Task, error) {
-	if p.taskID != "" {
-		return nil, nil
-	}
-	discover := task.Discover
-	if p.noVerify {
-		discover = task.DiscoverUnverified
-	}
-	tasks, invalid, err := discover(a.path(p.path))
-	if err != nil {
-		return nil, failf("", "%v", err)
-	}
-	tasks, invalid = p.filter(tasks, invalid)
-	a.listInvalid(invalid)
-	if len(tasks) == 0 {
-		if len(invalid) > 0 {
-			return nil, failf("mend the tasks above", "no valid tasks in %s", p.path)
-		}
-		return nil, failf("compare the names with --task-name and --exclude-task-name", "no task of %s passes the filters", p.path)
-	}
-	if !p.quiet {
-		for _, t := range tasks {
-			for _, w := range t.Warnings {
-				a.warn("%s: %s", taskName(t), w)
-			}
-		}
-	}
-	return tasks, nil
 }
 
 // listInvalid names the folders that look like tasks and are none, each with its reasons.

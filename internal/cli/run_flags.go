@@ -13,6 +13,9 @@ type runFlags struct {
 	cmd *cobra.Command // to see which were given
 
 	path, config, task string
+	dataset, repo      string
+	registryURL        string
+	registryPath       string
 	include, exclude   []string
 	nTasks             int
 
@@ -51,11 +54,10 @@ type runFlags struct {
 	fresh       bool
 
 	// Of other versions; refused with advice.
-	dataset, publish, runAnalysis string
+	publish, runAnalysis string
 }
 
 const (
-	adviceDataset  = "data sets are not fetched by name: check the data set out and give its folder as the path"
 	adviceAnalysis = "trial analysis is not available"
 	advicePublish  = "experiments cannot be published: this server has no public pages"
 )
@@ -94,6 +96,10 @@ func (f *runFlags) define(fs *pflag.FlagSet) {
 
 func (f *runFlags) defineTasks(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.path, "path", "p", "", "`DIR`: task, or folder of tasks; the same as PATH")
+	fs.StringVarP(&f.dataset, "dataset", "d", "", "`NAME[@VERSION]`: data set of a registry, instead of a path; REGISTRY#NAME for one of another registry, a file, folder or address")
+	fs.StringVar(&f.repo, "repo", "", "`REPO[@REF]`: git repository, as ORG/NAME or address, with its branch, tag or commit: all its tasks (below --path), or those of --dataset in its registry.json")
+	fs.StringVar(&f.registryURL, "registry-url", "", "`URL`: of the registry.json in which --dataset is looked up")
+	fs.StringVar(&f.registryPath, "registry-path", "", "`FILE`: the same, on this machine; with --repo, in the repository")
 	fs.StringVar(&f.task, "task", "", "`ID`: run an uploaded task again, instead of a path")
 	fs.StringArrayVarP(&f.include, "task-name", "t", nil, "`GLOB`: only tasks with such a name; repeatable")
 	fs.StringArrayVarP(&f.exclude, "exclude-task-name", "x", nil, "`GLOB`: no tasks with such a name; repeatable")
@@ -159,14 +165,13 @@ func (f *runFlags) defineServer(fs *pflag.FlagSet) {
 
 // defineRefused takes flags that people know from elsewhere, to say what to do instead.
 func (f *runFlags) defineRefused(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.dataset, "dataset", "d", "", "")
 	fs.StringVar(&f.publish, "publish", "", "")
 	fs.StringVar(&f.runAnalysis, "run-analysis", "", "")
 	fs.Bool("no-publish", false, "")
 	for _, name := range []string{"publish", "run-analysis"} {
 		fs.Lookup(name).NoOptDefVal = "true"
 	}
-	for _, name := range []string{"dataset", "publish", "run-analysis", "no-publish"} {
+	for _, name := range []string{"publish", "run-analysis", "no-publish"} {
 		fs.Lookup(name).Hidden = true
 	}
 }
@@ -186,8 +191,6 @@ func (f *runFlags) waits() bool {
 func (f *runFlags) check() error {
 	detached := f.noWatch || f.background || f.async
 	switch {
-	case f.dataset != "":
-		return usagef("--dataset: %s", adviceDataset)
 	case f.publish != "":
 		return usagef("--publish: %s", advicePublish)
 	case f.runAnalysis != "":
@@ -200,8 +203,8 @@ func (f *runFlags) check() error {
 		return usagef("--force-build contradicts --no-force-build")
 	case len(f.failOn) > 0 && !f.waits():
 		return usagef("--fail-on looks at results, so the command must wait for them: %s", waitAdvice(f.json, detached))
-	case f.task != "" && (f.path != "" || len(f.include)+len(f.exclude) > 0 || f.given("n-tasks")):
-		return usagef("--task names one uploaded task: leave out the path and the filters")
+	case f.task != "" && (f.path+f.dataset+f.repo != "" || len(f.include)+len(f.exclude) > 0 || f.given("n-tasks")):
+		return usagef("--task names one uploaded task: leave out the path, the data set and the filters")
 	case f.api != "" && f.port != 0:
 		return usagef("--api and --port both say where the server is: give one")
 	case f.baseURL != "" && !isHTTP(f.baseURL):

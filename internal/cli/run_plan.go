@@ -7,13 +7,15 @@ import (
 	"slices"
 
 	"oddish/api"
+	"oddish/internal/dataset"
 	"oddish/internal/model"
 )
 
 // runPlan is what `oddish run` will do, after flags and sweep file were put together.
 type runPlan struct {
 	path       string
-	taskID     string // instead of path
+	dataset    *dataset.Ref // instead of path; nil: none
+	taskID     string       // instead of path
 	include    []string
 	exclude    []string
 	limit      int // 0: all
@@ -48,8 +50,11 @@ func (a *App) planRun(f *runFlags) (*runPlan, error) {
 		conditions: conditions, quiet: f.quiet, json: f.json, wait: f.waits(),
 	}
 	p.takeTasks(file)
-	if p.path == "" && p.taskID == "" {
-		return nil, usagef("no tasks given: want the path of a task or of a folder of tasks")
+	if p.dataset, err = f.datasetRef(file); err != nil {
+		return nil, err
+	}
+	if p.path == "" && p.taskID == "" && p.dataset == nil {
+		return nil, usagef("no tasks given: want the path of a task or of a folder of tasks, or a data set (-d)")
 	}
 	if err := checkGlobs(append(slices.Clone(p.include), p.exclude...)); err != nil {
 		return nil, err

@@ -54,10 +54,11 @@ func (s *submission) counts() string {
 type uploaded struct {
 	id, hash string
 	sent     bool // its content was not there yet
+	origin   *api.TaskOrigin
 }
 
 // submit uploads what changed, and then queues the trials of every task. Nothing is queued unless all uploads succeeded.
-func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks []*task.Task) (*submission, error) {
+func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks *runTasks) (*submission, error) {
 	var ups []uploaded
 	if p.taskID != "" {
 		t, err := c.client.Task(ctx, p.taskID)
@@ -67,11 +68,17 @@ func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks []*tas
 		ups = []uploaded{{id: t.ID}}
 	} else {
 		var err error
-		if ups, err = uploadAll(ctx, c, tasks); err != nil {
+		if ups, err = uploadAll(ctx, c, tasks.tasks); err != nil {
 			return nil, err
+		}
+		for i, t := range tasks.tasks {
+			ups[i].origin = tasks.origins[t.Dir]
 		}
 		if !p.quiet {
 			a.noteUploads(ups)
+		}
+		if tasks.source != "" {
+			p.sweep.Source = &tasks.source
 		}
 	}
 	sub := &submission{experimentName: firstNonEmpty(p.experiment, experimentName())}
@@ -158,6 +165,13 @@ func (s *submission) add(ctx context.Context, c connection, p *runPlan, up uploa
 	sweep := p.sweep
 	sweep.TaskID = up.id
 	sweep.Configs = p.configs()
+	if up.origin != nil {
+		harbor := api.HarborConfig{}
+		if sweep.Harbor != nil {
+			harbor = *sweep.Harbor
+		}
+		harbor.Origin, sweep.Harbor = up.origin, &harbor
+	}
 	experiment := firstNonEmpty(s.experimentID, s.experimentName)
 	sweep.ExperimentID = &experiment
 	if up.hash != "" {

@@ -104,8 +104,8 @@ func (f *sweepFile) check() error {
 		return fmt.Errorf(adviceConcurrency, "n_concurrent")
 	case f.Concurrency != nil:
 		return fmt.Errorf(adviceConcurrency, "concurrency")
-	case f.Dataset != "":
-		return errors.New(adviceDataset)
+	case f.Dataset != "" && f.Path != "":
+		return errors.New("both path and dataset say which tasks to run: give one")
 	case f.RunAnalysis:
 		return errors.New(adviceAnalysis)
 	case len(f.Agents) == 0:

@@ -27,6 +27,8 @@ type Config struct {
 	APIURL string `env:"ODDISH_API_URL"`
 	// Key that the client sends and, in the server, the key that it demands. A server without one listens on loopback only.
 	APIKey string `env:"ODDISH_API_KEY"`
+	// Registry, a file, folder or address, in which `--dataset` is looked up where no other is named.
+	Registry string `env:"ODDISH_REGISTRY" envDefault:"https://raw.githubusercontent.com/laude-institute/harbor/main/registry.json"`
 	// How long `oddish run` and `status --watch` try to reach a server that went away before they give up. The trials go on meanwhile.
 	ReconnectTimeout time.Duration `env:"ODDISH_RECONNECT_TIMEOUT" envDefault:"30s"`
 

@@ -30,11 +30,24 @@ type TrialConfig struct {
 	JobID       *string           `json:"job_id"` // UUID of the experiment
 }
 
-// TaskConfig says where the task came from.
+// TaskConfig says where the task came from: a folder, or with GitURL a path in a repository.
 type TaskConfig struct {
-	Path   string  `json:"path"`
-	Source *string `json:"source"`
+	Path        string  `json:"path"`
+	GitURL      *string `json:"git_url"`
+	GitCommitID *string `json:"git_commit_id"`
+	Source      *string `json:"source"` // data set
 }
+
+func newTaskConfig(s api.TrialSpec, path string) TaskConfig {
+	c := TaskConfig{Path: path, Source: textOrNull(s.Source)}
+	if o := s.Harbor.Origin; o != nil {
+		c.Path, c.GitURL, c.GitCommitID = o.Path, &o.GitURL, &o.GitCommitID
+	}
+	return c
+}
+
+// ID names the task in results.
+func (c TaskConfig) ID() TaskID { return TaskID{c.Path, c.GitURL, c.GitCommitID} }
 
 // AgentConfig says which agent ran, and how.
 type AgentConfig struct {
@@ -95,7 +108,7 @@ func NewTrialConfig(s api.TrialSpec, taskPath, trialsDir string, getenv func(str
 	h := s.Harbor
 	jobID := UUIDFor("experiment", s.ExperimentID)
 	c := TrialConfig{
-		Task:                              TaskConfig{Path: taskPath, Source: textOrNull(s.Source)},
+		Task:                              newTaskConfig(s, taskPath),
 		TrialName:                         s.TrialName,
 		TrialsDir:                         trialsDir,
 		TimeoutMultiplier:                 orElse(h.TimeoutMultiplier, 1),

@@ -19,10 +19,13 @@ type TrialLock struct {
 type TaskLock struct {
 	Name    string  `json:"name"`
 	Version *string `json:"version"`
-	Type    string  `json:"type"` // local
+	Type    string  `json:"type"` // local or git
 	Digest  string  `json:"digest"`
 	Source  *string `json:"source"`
 	Path    string  `json:"path"`
+
+	GitURL      *string `json:"git_url,omitempty"`
+	GitCommitID *string `json:"git_commit_id,omitempty"`
 }
 
 // VerifierLock is the verifier's configuration with its resolved mode.
@@ -31,13 +34,17 @@ type VerifierLock struct {
 	EnvironmentMode string `json:"environment_mode"`
 }
 
-// NewTrialLock gives the lock of a trial of a local task with a shared verifier. digest is the task's, in hex.
+// NewTrialLock gives the lock of a trial with a shared verifier. digest is the task's, in hex.
 func NewTrialLock(c TrialConfig, taskName, taskVersion, digest string) TrialLock {
+	kind := "local"
+	if c.Task.GitURL != nil {
+		kind = "git"
+	}
 	return TrialLock{
 		SchemaVersion: 2,
 		Task: TaskLock{
-			Name: taskName, Version: textOrNull(taskVersion), Type: "local",
-			Digest: "sha256:" + digest, Source: c.Task.Source, Path: c.Task.Path,
+			Name: taskName, Version: textOrNull(taskVersion), Type: kind,
+			Digest: "sha256:" + digest, Source: c.Task.Source, Path: c.Task.Path, GitURL: c.Task.GitURL, GitCommitID: c.Task.GitCommitID,
 		},
 		InstallOnly:                       c.InstallOnly,
 		TimeoutMultiplier:                 c.TimeoutMultiplier,

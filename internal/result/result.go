@@ -39,9 +39,11 @@ type Trial struct {
 	StepResults []any `json:"step_results"` // null: the task has no steps
 }
 
-// TaskID names a task of the local kind.
+// TaskID names a task: one of the local kind by its path, one of a repository by that, commit and path.
 type TaskID struct {
-	Path string `json:"path"`
+	Path        string  `json:"path"`
+	GitURL      *string `json:"git_url,omitempty"`
+	GitCommitID *string `json:"git_commit_id,omitempty"`
 }
 
 // AgentInfo says which agent ran.

@@ -76,13 +76,14 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	r.trial = result.Trial{
 		ID: r.former.id, StartedAt: &r.former.started, TaskName: r.Spec.TaskName, TrialName: r.Spec.TrialName,
-		TrialURI: "file://" + filepath.ToSlash(r.dir), TaskID: result.TaskID{Path: r.Spec.TaskName},
+		TrialURI:     "file://" + filepath.ToSlash(r.dir),
 		TaskChecksum: r.Spec.TaskDigest, AgentInfo: newAgentInfo(r.Spec),
 	}
 	if r.Spec.Source != "" {
 		r.trial.Source = &r.Spec.Source
 	}
 	r.trial.Config = result.NewTrialConfig(r.Spec, r.Spec.TaskName, "jobs/"+r.Spec.ExperimentID, r.Getenv)
+	r.trial.TaskID = r.trial.Config.Task.ID()
 	if err := r.takeUp(ctx); err != nil {
 		return err
 	}
