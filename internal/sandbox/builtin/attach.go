@@ -43,6 +43,7 @@ func (p *Provider) Attach(_ context.Context, id string) (sandbox.Sandbox, error)
 
 // List reads the state folders. One that another process removes meanwhile is left out.
 func (p *Provider) List(ctx context.Context, owner string) ([]sandbox.Info, error) {
+	p.removeAbandoned()
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)

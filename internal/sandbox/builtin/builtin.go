@@ -75,9 +75,9 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 
 func (p *Provider) state(id string) stateDir { return stateDir(filepath.Join(p.dir, id)) }
 
-// abandonedAfter is when a folder that no start has finished is taken for one
-// whose worker was killed. Preparing it takes milliseconds.
-const abandonedAfter = time.Minute
+// abandonedAfter is when a folder that no start has finished, and that nobody has locked, is taken for
+// one whose worker was killed. It is locked as soon as it is there.
+const abandonedAfter = 5 * time.Second
 
 // removeAbandoned removes folders of starts that were cut off before their shim existed.
 func (p *Provider) removeAbandoned() {

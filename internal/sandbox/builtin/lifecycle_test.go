@@ -273,24 +273,40 @@ func TestAttachToWhatIsNoSandbox(t *testing.T) {
 func TestAbandonedFoldersAreRemoved(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	old, fresh := filepath.Join(dir, newPrefix+"old"), filepath.Join(dir, newPrefix+"fresh")
-	for _, path := range []string{old, fresh} {
-		if err := os.Mkdir(path, 0o700); err != nil {
+	p, err := New(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := func(name string, age time.Duration) stateDir {
+		path := stateDir(filepath.Join(dir, newPrefix+name))
+		if err := os.Mkdir(string(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
+		at := time.Now().Add(-age)
+		if err := os.Chtimes(string(path), at, at); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
+	folder("old", time.Hour)
+	folder("fresh", 0)
+	filling := folder("filling", 0)
+	lock, err := filling.takeLock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
 	long := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(old, long, long); err != nil {
+	if err := os.Chtimes(string(filling), long, long); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Config{Dir: dir}); err != nil {
+	if _, err := p.List(t.Context(), "test"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(old); err == nil {
-		t.Error("the old folder is still there")
-	}
-	if _, err := os.Stat(fresh); err != nil {
-		t.Error("the fresh folder was removed")
+	for name, want := range map[string]bool{"old": false, "fresh": true, "filling": true} {
+		if _, err := os.Stat(filepath.Join(dir, newPrefix+name)); (err == nil) != want {
+			t.Errorf("folder %s is there: %t, want %t", name, err == nil, want)
+		}
 	}
 }
 

@@ -106,16 +106,21 @@ func (p *Provider) prepare(id string, rec record) (stateDir, *os.File, error) {
 	return p.state(id), lock, nil
 }
 
+// fill makes the folder and what is in it. The lock comes first: it tells an unfinished folder from an abandoned one.
 func (d stateDir) fill(rec record) (*os.File, error) {
-	for _, path := range []string{string(d), d.runsc(), d.bundle(), d.root(), d.scratch(), d.upper()} {
-		if err := os.Mkdir(path, 0o700); err != nil {
-			return nil, err
-		}
-	}
-	if err := writeJSON(d.record(), rec); err != nil {
+	if err := os.Mkdir(string(d), 0o700); err != nil {
 		return nil, err
 	}
-	return d.takeLock()
+	lock, err := d.takeLock()
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range []string{d.runsc(), d.bundle(), d.root(), d.scratch(), d.upper()} {
+		if err := os.Mkdir(path, 0o700); err != nil {
+			return lock, err
+		}
+	}
+	return lock, writeJSON(d.record(), rec)
 }
 
 // spawn starts the shim process and returns the pipe on which it tells that it is ready.
