@@ -27,7 +27,42 @@ type Image struct {
 }
 
 // Text makes a Content of text.
-func Text(text string) Content { return Content{Text: strings.ToValidUTF8(text, "\uFFFD")} }
+func Text(text string) Content { return Content{Text: valid(text)} }
+
+// TextPart makes a part of text.
+func TextPart(text string) Part {
+	text = valid(text)
+	return Part{Type: "text", Text: &text}
+}
+
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// Parts makes a Content of parts: a text, with an empty line between the parts, unless there is an image among them.
+func Parts(parts []Part) Content {
+	var texts []string
+	for _, p := range parts {
+		if p.Text == nil {
+			return Content{Parts: parts}
+		}
+		if *p.Text != "" {
+			texts = append(texts, *p.Text)
+		}
+	}
+	return Content{Text: strings.Join(texts, "\n\n")}
+}
+
+// Join puts one Content behind another, with an empty line between texts.
+func Join(a, b Content) Content { return Parts(append(a.list(), b.list()...)) }
+
+func (c Content) list() []Part {
+	switch {
+	case c.Parts != nil:
+		return append([]Part{}, c.Parts...)
+	case c.Text == "":
+		return nil
+	}
+	return []Part{TextPart(c.Text)}
+}
 
 // MarshalJSON writes a string, or a list of parts.
 func (c Content) MarshalJSON() ([]byte, error) {
@@ -50,4 +85,26 @@ func (c *Content) UnmarshalJSON(data []byte) error {
 		return dec.Decode(&c.Parts)
 	}
 	return errors.New("a message is a text or a list of parts")
+}
+
+// Arguments gives what a tool was called with as the object that ATIF wants. Some programs give the arguments as text that is JSON; what is no
+// object stands under the key input.
+func Arguments(raw json.RawMessage) map[string]any {
+	out := map[string]any{}
+	if len(raw) == 0 || string(raw) == "null" {
+		return out
+	}
+	if json.Unmarshal(raw, &out) == nil && out != nil {
+		return out
+	}
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		v = valid(string(raw))
+	}
+	if s, ok := v.(string); ok {
+		if json.Unmarshal([]byte(s), &out) == nil && out != nil {
+			return out
+		}
+	}
+	return map[string]any{"input": v}
 }

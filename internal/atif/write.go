@@ -17,6 +17,16 @@ func (t *Trajectory) Add(s Step) *Step {
 	return &t.Steps[len(t.Steps)-1]
 }
 
+// SetAgent names the agent of the trajectory, and of those embedded in it that have none.
+func (t *Trajectory) SetAgent(name, version string) {
+	t.Agent.Name, t.Agent.Version = name, version
+	for i := range t.SubTrajectories {
+		if sub := &t.SubTrajectories[i]; sub.Agent.Name == "" {
+			sub.SetAgent(name, version)
+		}
+	}
+}
+
 // Observe attaches what a tool call gave to the last step that made the call. It reports whether there is one.
 func (t *Trajectory) Observe(callID string, content Content, extra map[string]any) bool {
 	for i := len(t.Steps) - 1; i >= 0; i-- {
