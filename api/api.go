@@ -145,11 +145,46 @@ type AgentConfig struct {
 	OverrideSetupTimeoutSec *float64          `json:"override_setup_timeout_sec,omitempty"`
 	MaxTimeoutSec           *float64          `json:"max_timeout_sec,omitempty"`
 	// What follows is not Harbor's. BaseURL is the address of the model's API instead of the provider's (the worker's key is not sent
-	// there), Budget bounds each trial, and RecordModel keeps what was asked and answered.
-	BaseURL     string  `json:"base_url,omitempty" maxLength:"2048"`
-	Budget      *Budget `json:"budget,omitempty"`
-	RecordModel bool    `json:"record_model,omitempty"`
+	// there), Budget bounds each trial, RecordModel keeps what was asked and answered, and Replay answers with what was kept of another experiment.
+	BaseURL string `json:"base_url,omitempty" maxLength:"2048"`
+	// Base is the agent that this one is under a name of the user's: "command", with the kwargs of an agent file. Empty: the agent of that name.
+	Base string `json:"base,omitempty" maxLength:"64"`
+	// MCPServers are Harbor's: tool servers for the agent besides the task's; one of the same name takes its place. Skills, which Harbor has as
+	// paths, are given to the agent besides those of the image.
+	MCPServers  []MCPServer `json:"mcp_servers,omitempty" maxItems:"100"`
+	Skills      []Skill     `json:"skills,omitempty" maxItems:"100"`
+	Budget      *Budget     `json:"budget,omitempty"`
+	RecordModel bool        `json:"record_model,omitempty"`
+	Replay      string      `json:"replay,omitempty" maxLength:"255" doc:"id or name of an experiment with record_model: its trials' answers stand for those of the model"`
+	// HelperModel says what becomes of calls of other models than the trial's own, see the constants; else it is the model that is called instead.
+	HelperModel string `json:"helper_model,omitempty" maxLength:"255" doc:"allow, same, refuse, or a model of the same provider; absent: allow, and with base_url same"`
 }
+
+// What AgentConfig.HelperModel may be besides a model: calls of other models go to them (where a budget of money holds, if they have a price), to the trial's own
+// model instead, or are refused.
+const (
+	HelperAllow  = "allow"
+	HelperSame   = "same"
+	HelperRefuse = "refuse"
+)
+
+// MCPServer is a tool server: a program that the agent starts, or an address. Neither is secret: it is stored and shown.
+type MCPServer struct {
+	Name      string   `json:"name" minLength:"1" maxLength:"128"`
+	Transport string   `json:"transport" enum:"stdio,sse,streamable-http"`
+	URL       string   `json:"url,omitempty" maxLength:"2048" doc:"of sse and streamable-http"`
+	Command   string   `json:"command,omitempty" doc:"of stdio"`
+	Args      []string `json:"args,omitempty"`
+}
+
+// Skill is a folder with a SKILL.md and what belongs to it.
+type Skill struct {
+	Name    string `json:"name" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]*$" patternDescription:"a plain folder name" maxLength:"128"`
+	Archive []byte `json:"archive" doc:"tar.gz of the folder's content"`
+}
+
+// MaxSkills bounds the archives of all skills of an agent together, in bytes: they are stored with every trial.
+const MaxSkills = 64 << 10
 
 // HarborConfig is the part of Harbor's JobConfig that a submission may set.
 type HarborConfig struct {
@@ -281,8 +316,9 @@ type Trial struct {
 	CacheWrites    *int64             `json:"cache_write_tokens"`
 	Reasoning      *int64             `json:"reasoning_tokens"`
 	ModelCalls     *int64             `json:"model_calls"`
-	CostSource     *string            `json:"cost_source" enum:"gateway,agent"`
+	CostSource     *string            `json:"cost_source" enum:"gateway,agent,replay"`
 	PriceVersion   *string            `json:"price_version"`
+	ModelUsage     []ModelUsage       `json:"model_usage" doc:"of each model that was called, once the trial has ended; null: unknown"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`
 	HasTrajectory  bool               `json:"has_trajectory"`
 	AnalysisStatus *string            `json:"analysis_status"`

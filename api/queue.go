@@ -4,8 +4,9 @@ import "time"
 
 // Queue is the answer of GET /queue.
 type Queue struct {
-	Keys      []QueueKey `json:"queue_keys" doc:"sorted by name, each pattern before its keys, and * first"`
-	Timestamp time.Time  `json:"timestamp"`
+	Keys      []QueueKey   `json:"queue_keys" doc:"sorted by name, each pattern before its keys, and * first"`
+	Daily     *DailyBudget `json:"daily_budget" doc:"null: none"`
+	Timestamp time.Time    `json:"timestamp"`
 }
 
 // QueueKey is the state of a queue key, such as openai/gpt-5.2 or local, or of a pattern such as openai/*, which

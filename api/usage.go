@@ -15,22 +15,57 @@ type UsageDetails struct {
 	ReasoningTokens  *int64 `json:"reasoning_tokens,omitempty" doc:"of the output: thought"`
 	ModelCalls       *int64 `json:"model_calls,omitempty" doc:"answered calls"`
 	CostEstimated    *bool  `json:"cost_is_estimated,omitempty" doc:"some answer was cut, or did not tell its usage"`
-	CostSource       string `json:"cost_source,omitempty" enum:"gateway,agent" doc:"gateway: tokens as the provider told them, times the price table"`
+	CostSource       string `json:"cost_source,omitempty" enum:"gateway,agent,replay" doc:"gateway: tokens as the provider told them, times the price table; replay: there is no cost"`
 	PriceVersion     string `json:"price_version,omitempty" doc:"of the price table"`
+	// Models are the parts of each model. Progress does not tell them.
+	Models []ModelUsage `json:"models,omitempty"`
 }
 
-// Budget bounds what may be used of models. Absent is no bound.
-type Budget struct {
-	USD    *float64 `json:"usd,omitempty" minimum:"0"`
-	Tokens *int64   `json:"tokens,omitempty" minimum:"0" doc:"input and output"`
-	Calls  *int64   `json:"calls,omitempty" minimum:"0"`
+// CostFromReplay is the CostSource of a replay, in which no provider was asked and nothing was paid.
+const CostFromReplay = "replay"
+
+// ModelUsage is what one model was used for: the trial's own, or one that its agent called beside it.
+type ModelUsage struct {
+	Provider         string      `json:"provider"`
+	Model            string      `json:"model" doc:"as it was asked of the provider"`
+	ModelCalls       int64       `json:"model_calls"`
+	InputTokens      *int64      `json:"input_tokens,omitempty"`
+	CacheTokens      *int64      `json:"cache_tokens,omitempty"`
+	CacheWriteTokens *int64      `json:"cache_write_tokens,omitempty"`
+	OutputTokens     *int64      `json:"output_tokens,omitempty"`
+	ReasoningTokens  *int64      `json:"reasoning_tokens,omitempty"`
+	CostUSD          *float64    `json:"cost_usd,omitempty"`
+	CostEstimated    bool        `json:"cost_is_estimated"`
+	Price            *ModelPrice `json:"price,omitempty" doc:"by which the cost was reckoned; absent: none is known"`
 }
 
-// ExperimentBudget is the budget of an experiment and what its trials have used of it.
-type ExperimentBudget struct {
-	Budget
-	SpentUSD    float64 `json:"spent_usd" doc:"of calls with a known price"`
-	SpentTokens int64   `json:"spent_tokens"`
-	SpentCalls  int64   `json:"spent_calls"`
-	Exceeded    bool    `json:"exceeded" doc:"no further call of a model is made"`
+// ModelPrice is what a model costs in US dollars for a million tokens. What is absent is charged as plain input.
+type ModelPrice struct {
+	Model      string   `json:"model" doc:"in the price table"`
+	Input      float64  `json:"input"`
+	Output     float64  `json:"output"`
+	CacheRead  *float64 `json:"cache_read,omitempty"`
+	CacheWrite *float64 `json:"cache_write,omitempty"`
+	// CacheWrite1h is what is kept for an hour; absent: twice Input.
+	CacheWrite1h *float64   `json:"cache_write_1h,omitempty"`
+	Long         *LongPrice `json:"long,omitempty" doc:"of calls with a long prompt"`
+}
+
+// LongPrice is what every token of a call costs whose prompt has more than Over tokens.
+type LongPrice struct {
+	Over       int64    `json:"over" doc:"tokens"`
+	Input      float64  `json:"input"`
+	Output     float64  `json:"output"`
+	CacheRead  *float64 `json:"cache_read,omitempty"`
+	CacheWrite *float64 `json:"cache_write,omitempty"`
+}
+
+// IsZero reports whether nothing is known.
+func (u Usage) IsZero() bool {
+	return u.InputTokens == nil && u.CacheTokens == nil && u.OutputTokens == nil && u.CostUSD == nil && u.UsageDetails.isZero()
+}
+
+func (d UsageDetails) isZero() bool {
+	return d.CacheWriteTokens == nil && d.ReasoningTokens == nil && d.ModelCalls == nil && d.CostEstimated == nil &&
+		d.CostSource == "" && d.PriceVersion == "" && d.Models == nil
 }

@@ -78,7 +78,7 @@ type TrialSpec struct {
 	Agent          string       `json:"agent"`
 	Model          string       `json:"model,omitempty"`
 	AgentConfig    AgentConfig  `json:"agent_config"`
-	Budget         *Budget      `json:"budget,omitempty" doc:"of the experiment: of all its trials together; that of the trial is in agent_config"`
+	Budget         *Budget      `json:"budget,omitempty" doc:"that the trial shares with others: the lesser, in each part, of its experiment's and the day's; its own is in agent_config"`
 	Environment    string       `json:"environment" doc:"sandbox kind"`
 	Harbor         HarborConfig `json:"harbor"`
 }
@@ -101,8 +101,10 @@ type HeartbeatAck struct {
 	Lost       []string  `json:"lost" doc:"ids of jobs whose lease another worker holds or that ended: stop and forget them"`
 	LeaseUntil time.Time `json:"lease_until"`
 	LeaseSec   float64   `json:"lease_sec,omitempty" doc:"length of the renewed leases from now; absent: 60"`
-	// BudgetExceeded are the ids of jobs that may call no model any more, see ProgressAck.
+	// BudgetExceeded are the ids of jobs that may call no model any more because the budget of their experiment is used up, and DayExceeded those because of that of
+	// the day, see ProgressAck.
 	BudgetExceeded []string `json:"budget_exceeded,omitempty"`
+	DayExceeded    []string `json:"day_exceeded,omitempty"`
 }
 
 // Cancels asks which of a worker's jobs are to be stopped: POST /worker/v1/cancels. The server holds
@@ -145,9 +147,15 @@ type RateLimited struct {
 // ProgressAck answers Progress.
 type ProgressAck struct {
 	Cancel bool `json:"cancel"`
-	// BudgetExceeded names the budget that is used up ("experiment"): the trial may call no model any more.
-	BudgetExceeded string `json:"budget_exceeded,omitempty"`
+	// BudgetExceeded names the budget that is used up: the trial may call no model any more.
+	BudgetExceeded string `json:"budget_exceeded,omitempty" enum:"experiment,day"`
 }
+
+// Budgets that trials share, as ProgressAck names them.
+const (
+	BudgetExperiment = "experiment"
+	BudgetDay        = "day" // of all trials whose calls of a model cost something
+)
 
 // Finish ends an attempt: POST /worker/v1/jobs/{id}/finish. Repeating it with the same lease is harmless.
 type Finish struct {

@@ -99,6 +99,18 @@ func (c *Client) TaskArchive(ctx context.Context, jobID, lease string) (io.ReadC
 	return resp.Body, nil
 }
 
+// Recording opens the model requests of the trial that the job replays, as it recorded them. The caller closes it. A *Error with status 410 if
+// there is none (any more).
+func (c *Client) Recording(ctx context.Context, jobID, lease string) (io.ReadCloser, error) {
+	resp, err := c.open(ctx, call{
+		method: http.MethodGet, path: jobPath(jobID, "recording"), header: fence(lease), repeat: repeatSafe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 func jobPath(jobID string, rest ...string) string {
 	return path(append([]string{"worker", "v1", "jobs", jobID}, rest...)...)
 }

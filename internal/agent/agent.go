@@ -111,19 +111,14 @@ func (e Env) command(cmd sandbox.Command) sandbox.Command {
 type Options struct {
 	// Model is the model's id; empty: the agent's own choice, or none.
 	Model string
+	// Base is the agent that this one is under a name of the user's, which can only be "command"; empty: it is the one of its name.
+	Base string
 	// Kwargs are the agent's own options (--ak key=value). One that the agent does not know is an error.
 	Kwargs map[string]any
 	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
 	Packages *Packages
 	// Log is where the agent tells what it does; nil: nowhere.
 	Log *slog.Logger
-}
-
-// Info describes an agent that New knows.
-type Info struct {
-	Name        string
-	NeedsModel  bool
-	Description string // one line
 }
 
 type entry struct {
@@ -138,7 +133,7 @@ func entries() []entry {
 	}
 	for _, d := range definitions() {
 		list = append(list, entry{
-			Info{Name: d.Name, NeedsModel: !d.NoModel, Description: d.Description},
+			d.info(),
 			func(o Options) (Agent, error) { return newInstalled(d, o) },
 		})
 	}
@@ -157,14 +152,15 @@ func Known() []Info {
 
 // New makes the agent of that name for one trial. An unknown name and an unknown option are errors that list the known ones.
 func New(name string, o Options) (Agent, error) {
-	var names []string
+	if o.Base != "" {
+		return newNamed(name, o)
+	}
 	for _, e := range entries() {
 		if e.Name == name {
 			return e.make(o)
 		}
-		names = append(names, e.Name)
 	}
-	return nil, fmt.Errorf("unknown agent %q: known are %s", name, strings.Join(names, ", "))
+	return nil, UnknownError(name)
 }
 
 // refuseKwargs is an error if kwargs has a key that is not among the known.

@@ -11,9 +11,9 @@ func aider() *Definition {
 		Output:   "aider.txt",
 		Dialects: liteLLMDialects,
 		Options: []Option{
-			{Name: "edit_format", Flag: "--edit-format"},
-			{Name: "reasoning_effort", Flag: "--reasoning-effort"},
-			{Name: "thinking_tokens", Flag: "--thinking-tokens"},
+			{Name: "edit_format", Flag: "--edit-format", Help: "form in which the model gives its changes"},
+			{Name: "reasoning_effort", Flag: "--reasoning-effort", Help: "how much the model thinks"},
+			{Name: "thinking_tokens", Flag: "--thinking-tokens", Help: "longest thinking before an answer"},
 		},
 		Launch: launchAider,
 		// It leaves no record of its steps and rounds its tokens: only the gateway knows them.

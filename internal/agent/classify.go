@@ -23,7 +23,7 @@ func wordings() []wording {
 		{result.AgentSafetyRefusalError, `unable to respond to this request|violates? (our|the) usage policy|safety refusal|content_filter|invalid_prompt`},
 		{result.APIRateLimitError, `rate.?limit(ed|_error|_exceeded)?|too many requests|resource_exhausted|\b429\b`},
 		{result.APIOverloadedError, `overloaded(_error)?|serviceunavailable(error)?|at capacity|high demand|\b529\b|\b503\b`},
-		{result.AgentAuthenticationError, `invalid api key|incorrect api key|authentication_?(failed|error)|not able to authenticate|unauthorized|not logged in|please run /login|permission_error|\b40[13]\b`},
+		{result.AgentAuthenticationError, `invalid api key|incorrect api key|api key is invalid|authentication required|authentication_?(failed|error)|not able to authenticate|unauthorized|not logged in|please run /login|permission_error|\b40[13]\b`},
 		{result.ModelNotFoundError, `model[^\n]{0,80}(not found|does not exist|not exist)|unknown model|model_not_found|not_found_error|issue with the selected model`},
 		{result.APIResponseStalledError, `stream idle timeout|response stalled|timed? ?out waiting for (the )?(model|response|stream)`},
 		{result.APIConnectionClosedError, `stream disconnected|connection (was )?closed|premature close|socket hang up|connection reset|econnreset|terminated before completion`},
@@ -81,6 +81,46 @@ func errorOfStatus(status int, words string) string {
 	return ""
 }
 
+// errorOfFacts gives the name for how the gateway saw the last call end; "" if that was well, or nobody saw it. Its kinds say more than the status
+// with which it answered the agent: what it could not wait out is told as 429, whatever it was, and a stream that was cut had begun with 200.
+func errorOfFacts(facts *Facts) string {
+	if facts == nil || facts.LastFailure == "" {
+		return ""
+	}
+	switch facts.LastFailure {
+	case "auth":
+		return result.AgentAuthenticationError
+	case "quota":
+		return result.APIUsageLimitError
+	case "context":
+		return result.ContextWindowExceededError
+	case "refusal":
+		return result.AgentSafetyRefusalError
+	case "unknown_model":
+		return result.ModelNotFoundError
+	case "rate_limit":
+		return result.APIRateLimitError
+	case "overloaded":
+		return result.APIOverloadedError
+	case "server_error":
+		return result.APIInternalServerError
+	case "network":
+		return errorOfNetwork(facts.LastMessage)
+	}
+	return errorOfStatus(facts.LastStatus, facts.LastMessage) // the request was not as it should be, or not allowed
+}
+
+// errorOfNetwork tells a provider that was not reached from one that fell silent or hung up.
+func errorOfNetwork(message string) string {
+	switch {
+	case strings.Contains(message, "silent"):
+		return result.APIResponseStalledError
+	case strings.Contains(message, "cut"), strings.Contains(message, "ended the answer"), strings.Contains(message, "EOF"), strings.Contains(message, "reset by peer"):
+		return result.APIConnectionClosedError
+	}
+	return result.NetworkConnectionError
+}
+
 // name gives the failure's error name.
 func (f *Failure) name() string {
 	if f.Type != "" {
@@ -104,20 +144,20 @@ func judge(d *Definition, log *Log, exit sandbox.Exit, facts *Facts, words strin
 		return result.Errorf(result.BudgetExceeded, "the agent was stopped: the budget %s is used up", facts.BudgetExceeded)
 	case log != nil && log.Failure != nil:
 		name := log.Failure.name()
-		if name == result.UnknownAPIError && stuck {
-			name = orName(errorOfStatus(facts.LastStatus, facts.LastMessage), name)
+		if vague := name == result.UnknownAPIError || name == result.APIRateLimitError && facts != nil && facts.LastStatus == 429; vague {
+			name = orName(errorOfFacts(facts), name) // it repeats what the gateway has told it, which knows the cause
 		}
 		return result.Errorf(name, "agent %s gave up: %s", d.Name, log.Failure.Message)
 	case exit.Code == 0 && silent(d, log, facts) && !d.NoModel:
-		return result.Errorf(orName(lastStatus(facts), errorOfText(words), result.UnknownAPIError),
+		return result.Errorf(orName(errorOfFacts(facts), errorOfText(words), result.UnknownAPIError),
 			"agent %s ended with exit status 0 and without a single answer of its model: %s", d.Name, words)
 	case exit.Code == 0 && stuck && d.Read == nil: // it does not tell, and its last call failed
-		return result.Errorf(orName(lastStatus(facts), result.UnknownAPIError), "agent %s stopped after its last call of the model was answered with status %d: %s",
+		return result.Errorf(orName(errorOfFacts(facts), result.UnknownAPIError), "agent %s stopped after its last call of the model was answered with status %d: %s",
 			d.Name, facts.LastStatus, facts.LastMessage)
 	case exit.Code == 0:
 		return nil
 	case stuck:
-		return result.Errorf(orName(lastStatus(facts), result.NonZeroAgentExitCodeError),
+		return result.Errorf(orName(errorOfFacts(facts), result.NonZeroAgentExitCodeError),
 			"agent %s ended with exit status %d; its last call of the model was answered with status %d: %s",
 			d.Name, exit.Code, facts.LastStatus, orName(facts.LastMessage, words))
 	}
@@ -134,13 +174,6 @@ func silent(d *Definition, log *Log, facts *Facts) bool {
 		return facts.Calls == 0
 	}
 	return d.Read != nil && log != nil && !log.Answered
-}
-
-func lastStatus(facts *Facts) string {
-	if facts == nil {
-		return ""
-	}
-	return errorOfStatus(facts.LastStatus, facts.LastMessage)
 }
 
 // orName gives the first that is not empty.

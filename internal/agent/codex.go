@@ -3,7 +3,8 @@ package agent
 import (
 	"fmt"
 	"strconv"
-	"strings"
+
+	"github.com/pelletier/go-toml/v2"
 
 	"oddish/internal/llm"
 	"oddish/internal/sandbox"
@@ -22,13 +23,15 @@ func codex() *Definition {
 		},
 		Output: "codex.txt",
 		Options: []Option{
-			{Name: "reasoning_effort", Default: "high"},
-			{Name: "reasoning_summary", Values: []string{"auto", "concise", "detailed", "none"}},
-			{Name: "web_search", Values: []string{"disabled", "cached", "live"}},
-			{Name: "config"}, // lines of TOML
-			{Name: "max_retries"},
+			{Name: "reasoning_effort", Default: "high", Help: "how much the model thinks"},
+			{Name: "reasoning_summary", Values: []string{"auto", "concise", "detailed", "none"}, Help: "how much of it is told"},
+			{Name: "web_search", Values: []string{"disabled", "cached", "live"}, Help: "search by the provider"},
+			codexOwnConfig(),
+			{Name: "max_retries", Help: "how often it repeats a failed call"},
 		},
 		MCP:      true,
+		Skills:   true,
+		Tells:    Tells{Tokens: true},
 		Dialects: only(llm.Responses),
 		Launch:   launchCodex,
 		Read:     readCodex,
@@ -60,52 +63,36 @@ func launchCodex(r Request) (Launch, error) {
 	}, nil
 }
 
-// codexConfig writes the configuration: a provider of our own, so that no WebSocket is tried and no file holds a key.
+// codexConfig lays what it needs over the user's configuration: a provider of our own, so that no WebSocket is tried and no file holds a key.
 func codexConfig(r Request) (string, error) {
-	var b strings.Builder
-	if own := r.Options["config"]; own != "" {
-		b.WriteString(own + "\n") // keys at the root come before the tables that follow
+	users, err := native(codexOwnConfig(), r.Options["config"])
+	if err != nil {
+		return "", fmt.Errorf("agent codex: %w", err)
 	}
-	retries := ""
+	provider := map[string]any{
+		"name": "oddish", "base_url": r.BaseURL + "/v1", "env_key": "ODDISH_MODEL_TOKEN", "wire_api": "responses", "supports_websockets": false,
+	}
 	if n := r.Options["max_retries"]; n != "" {
-		if _, err := strconv.ParseUint(n, 10, 16); err != nil {
+		retries, err := strconv.ParseUint(n, 10, 16)
+		if err != nil {
 			return "", fmt.Errorf("agent codex: max_retries is a number, not %q", n)
 		}
-		retries = fmt.Sprintf("request_max_retries = %s\nstream_max_retries = %[1]s\n", n)
+		provider["request_max_retries"], provider["stream_max_retries"] = retries, retries
 	}
-	table := fmt.Sprintf("[model_providers.oddish]\nname = \"oddish\"\nbase_url = %s\nenv_key = \"ODDISH_MODEL_TOKEN\"\nwire_api = \"responses\"\nsupports_websockets = false\n%s",
-		toml(r.BaseURL+"/v1"), retries)
-	fmt.Fprintf(&b, "[analytics]\nenabled = false\n%s", table)
+	servers := map[string]any{}
 	for _, s := range r.MCP {
-		fmt.Fprintf(&b, "[mcp_servers.%s]\n", toml(s.Name))
-		if s.Transport != "stdio" {
-			fmt.Fprintf(&b, "url = %s\n", toml(s.URL))
-			continue
+		if s.Transport == "stdio" {
+			servers[s.Name] = map[string]any{"command": s.Command, "args": append([]string{}, s.Args...)}
+		} else {
+			servers[s.Name] = map[string]any{"url": s.URL}
 		}
-		var args []string
-		for _, a := range s.Args {
-			args = append(args, toml(a))
-		}
-		fmt.Fprintf(&b, "command = %s\nargs = [%s]\n", toml(s.Command), strings.Join(args, ", "))
 	}
-	return "model_provider = \"oddish\"\n" + b.String(), nil
+	config, err := toml.Marshal(mergedWith(users, map[string]any{
+		"model_provider": "oddish", "model_providers": map[string]any{"oddish": provider}, "analytics": map[string]any{"enabled": false}, "mcp_servers": servers,
+	}))
+	return string(config), err
 }
 
-// toml writes a text as a basic string of TOML, whose escapes are among those of JSON.
-func toml(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r < 0x20 || r == 0x7f:
-			fmt.Fprintf(&b, `\u%04X`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
+func codexOwnConfig() Option {
+	return Option{Name: "config", Form: formTOML, Help: "its configuration (config.toml)"}
 }

@@ -56,31 +56,21 @@ func (u codexUsage) normal() usage.Usage {
 	}
 }
 
-// codexRecord is a line of a rollout file.
-type codexRecord struct {
-	Type    string `json:"type"`
-	Payload struct {
-		Type  string `json:"type"`
-		Model string `json:"model"`
-		Info  struct {
-			Total *codexUsage `json:"total_token_usage"`
-			Last  *codexUsage `json:"last_token_usage"`
-		} `json:"info"`
-	} `json:"payload"`
-}
-
-// codexLog collects what the output and the rollout tell.
+// codexLog collects what the output and the rollouts tell. A rollout has all that the model was told and has said; of it the output shows only a
+// part, and what the program was doing when it was killed.
 type codexLog struct {
-	t      atif.Trajectory
-	open   bool // the last step takes more of the same answer
-	log    Log
-	calls  []usage.Usage // of each call of the model, from the rollout
-	totals usage.Usage   // likewise, by file
+	t       atif.Trajectory // of the output
+	open    bool            // the last step takes more of the same answer
+	log     Log
+	images  *atif.Images
+	threads map[string]*codexThread // of the rollouts, by id
+	order   []string
+	totals  usage.Usage // of all rollouts
 }
 
 // readCodex reads codex.txt and the session's files.
 func readCodex(dir string) (*Log, error) {
-	c := &codexLog{}
+	c := &codexLog{images: &atif.Images{}, threads: map[string]*codexThread{}}
 	if err := eachFile(filepath.Join(dir, "sessions"), ".jsonl", c.readRollout); err != nil {
 		return nil, err
 	}
@@ -89,24 +79,6 @@ func readCodex(dir string) (*Log, error) {
 	}
 	c.finish()
 	return &c.log, nil
-}
-
-func (c *codexLog) readRollout(path string) error {
-	var total usage.Usage
-	err := eachEvent(path, func(r *codexRecord) {
-		if r.Payload.Model != "" && c.t.Agent.ModelName == "" {
-			c.t.Agent.ModelName = r.Payload.Model
-		}
-		if r.Payload.Type != "token_count" || r.Payload.Info.Total == nil || r.Payload.Info.Last == nil {
-			return
-		}
-		if now := r.Payload.Info.Total.normal(); now.Tokens() != total.Tokens() { // it is told again when nothing was added
-			total = now
-			c.calls = append(c.calls, r.Payload.Info.Last.normal())
-		}
-	})
-	c.totals = c.totals.Add(total)
-	return err
 }
 
 func (c *codexLog) event(e *codexEvent) {
@@ -188,18 +160,14 @@ func (i *codexItem) call() (atif.ToolCall, string) {
 	return call, i.Status
 }
 
-// finish puts the parts together: the metrics of calls go to steps if there is one for each.
+// finish chooses the better source.
 func (c *codexLog) finish() {
-	if c.totals.Known() { // it also has the turn in which the agent was killed
+	if c.totals.Known() { // it also has the turn in which the agent was killed, and sub-agents
 		c.log.Usage = c.totals
 	}
-	if len(c.t.Steps) == 0 {
-		return
+	if t := c.trajectory(c.t.SessionID); t != nil {
+		c.log.Trajectory, c.log.Images, c.log.Answered = t, c.images, true
+	} else if len(c.t.Steps) > 0 {
+		c.log.Trajectory = &c.t
 	}
-	if len(c.calls) == len(c.t.Steps) {
-		for i := range c.t.Steps {
-			c.t.Steps[i].Metrics = metricsOf(c.calls[i], nil)
-		}
-	}
-	c.log.Trajectory = &c.t
 }

@@ -2,22 +2,72 @@ package agent
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 
+	"oddish/internal/atif"
 	"oddish/internal/sandbox"
 )
+
+// commandName is the agent that is any program.
+const commandName = "command"
 
 // commandAgent is any program: the user gives the scripts that install and start it.
 func commandAgent() *Definition {
 	return &Definition{
-		Name: "command", Description: "any program: --ak run='my-agent {{ prompt_file }}' --ak install='pip install my-agent'",
+		Name: commandName, Description: "any program of yours, started as you say",
 		Output: "command.txt", NoModel: true,
-		Options: []Option{{Name: "run"}, {Name: "install"}, {Name: "result_files"}},
+		Options: []Option{
+			{Name: "run", Help: "script that starts the program"},
+			{Name: "install", Help: "script that root runs before"},
+			{Name: "version_command", Help: "prints the program's version; while it does, nothing is installed"},
+			{Name: "output", Help: "file that takes what the program prints (NAME.txt)"},
+			{Name: "result_files", Help: "further files to keep"},
+			{Name: "trajectory", Help: "file in ATIF that the program leaves"},
+		},
 		// Which dialect the program speaks is its own affair: it is told where all of them are.
 		Dialects: byProvider,
 		Launch:   launchCommand,
 	}
+}
+
+// newNamed makes the command agent under a name of the user's.
+func newNamed(name string, o Options) (Agent, error) {
+	if o.Base != commandName {
+		return nil, fmt.Errorf("agent %q is based on %q: only %s can be run under another name", name, o.Base, commandName)
+	}
+	if !regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`).MatchString(name) {
+		return nil, fmt.Errorf("the agent cannot be named %q: want small letters, digits, dots, dashes and underscores, at most 64", name)
+	}
+	if _, taken := Find(name); taken {
+		return nil, fmt.Errorf("the agent cannot be named %q, which is one of Oddish's own", name)
+	}
+	d := commandAgent()
+	d.Name, d.Output = name, name+".txt"
+	return newInstalled(d, o)
+}
+
+// newCommand completes the agent of a program whose scripts the user gives.
+func newCommand(a *installed) (Agent, error) {
+	o := a.settings.options
+	if o["run"] == "" {
+		return nil, fmt.Errorf("agent %s needs --ak run=SCRIPT", a.Definition.Name)
+	}
+	for _, f := range append(strings.Fields(o["result_files"]), o["trajectory"]) {
+		if f != "" && !strings.HasPrefix(f, "/") && !strings.HasPrefix(f, "~/") {
+			return nil, fmt.Errorf("agent %s: the file %q is to be given with its whole path, or from the home (~/)", a.Definition.Name, f)
+		}
+	}
+	if out := o["output"]; out != "" {
+		if out != path.Base(out) || out[0] == '.' || out == atif.FileName {
+			return nil, fmt.Errorf("agent %s: output is the plain name of a file, not %q", a.Definition.Name, out)
+		}
+		named := *a.Definition
+		named.Output = out
+		a.Definition = &named
+	}
+	return a, nil
 }
 
 // launchCommand fills in the user's template.
@@ -44,14 +94,23 @@ func launchCommand(r Request) (Launch, error) {
 			l.Env[name] = value
 		}
 	}
-	if files := strings.Fields(r.Options["result_files"]); len(files) > 0 {
-		l.After = "r=0\n"
-		for _, f := range files {
-			l.After += "cp -R " + quoteHome(f) + " " + LogsDir + "/ || r=1\n"
-		}
-		l.After += "exit $r"
-	}
+	l.After = commandAfter(r.Options)
 	return l, nil
+}
+
+// commandAfter gives the commands that keep the files which the program leaves; "" if there are none to keep.
+func commandAfter(options map[string]string) string {
+	script := ""
+	for _, f := range strings.Fields(options["result_files"]) {
+		script += "cp -R " + quoteHome(f) + " " + LogsDir + "/ || r=1\n"
+	}
+	if f := options["trajectory"]; f != "" && f != LogsDir+"/"+atif.FileName {
+		script += "cp " + quoteHome(f) + " " + LogsDir + "/" + atif.FileName + " || r=1\n"
+	}
+	if script == "" {
+		return ""
+	}
+	return "r=0\n" + script + "exit $r"
 }
 
 // quoteHome makes a shell word of a path that may begin with ~/.

@@ -16,12 +16,19 @@ type Definition struct {
 	Package Package
 	// Output is the file in LogsDir that takes what the program prints.
 	Output string
+	// Record is a further file in LogsDir, if it is there that the program tells how it ended; empty: it prints that.
+	Record string
 	// Options are the kwargs that it takes besides those of every installed agent (see commonOptions).
 	Options []Option
 	// NoModel: the program may run without a model.
 	NoModel bool
-	// MCP: Launch gives the task's tool servers to it.
-	MCP bool
+	// OwnKey is the variable with the key of the program's own service, for a program that speaks to no other: the user gives it with --ae, it
+	// goes into the sandbox, and there is no gateway between, so that nothing is counted or bounded. Dialects is nil then.
+	OwnKey string
+	// Tells is what the program itself tells of its model calls.
+	Tells Tells
+	// MCP: Launch gives the task's tool servers to it. Skills: Launch brings skills to where the program looks for them.
+	MCP, Skills bool
 	// Dialects of the model API that the program can speak with models of the given provider, the best first.
 	Dialects func(provider string) []llm.Dialect
 	// Launch says how to start it.
@@ -30,6 +37,9 @@ type Definition struct {
 	// agent may have been killed. Nil: it leaves nothing that can be read.
 	Read func(dir string) (*Log, error)
 }
+
+// Tells says which numbers of its own a program leaves.
+type Tells struct{ Tokens, Cost bool }
 
 // Package is where a program comes from.
 type Package struct {
@@ -46,6 +56,23 @@ type Package struct {
 	// Script is what Node runs, if there is no Native, and Node the least major version that it needs.
 	Script string
 	Node   int
+	// Vendor is for programs that no registry has.
+	Vendor *Vendor
+	// VersionFlag makes it tell its version, in the first line that it prints; empty: --version.
+	VersionFlag string
+}
+
+// Vendor brings a program from where its maker puts it, in the sandbox itself, which needs a network for that.
+type Vendor struct {
+	// Source is the place, for users.
+	Source string
+	// Script is run as root by the shell, in a folder $PREFIX that exists; $VERSION is the wanted version, {cpu}, {libc} and {arch} are replaced as in
+	// Native, and need installs packages of the image's package manager.
+	Script string
+	// Program is the path of the program below $PREFIX.
+	Program string
+	// Ref: what is asked for as the version is a branch, tag or commit, which the program does not tell.
+	Ref bool
 }
 
 // Option is a kwarg of an agent.
@@ -57,6 +84,11 @@ type Option struct {
 	Default string
 	// Switch: the value is true or false, and Flag stands alone.
 	Switch bool
+	// Form is the language of a value that is a configuration of the program's own: JSON, TOML or YAML. An object is written in it, and where
+	// `oddish run` runs the value may be the name of a file. Empty: any text.
+	Form string
+	// Help says in a few words what it does.
+	Help string
 }
 
 // Request is what Launch is given.
@@ -105,6 +137,8 @@ type Log struct {
 	CostUSD *float64
 	// Trajectory is nil if there is no step to tell of.
 	Trajectory *atif.Trajectory
+	// Images are the pictures that it refers to; nil: it has none.
+	Images *atif.Images
 	// Answered: at least one call of the model was answered.
 	Answered bool
 	// Failure is the error with which the agent gave up; nil: it told none.

@@ -23,4 +23,6 @@ type Facts struct {
 	LastMessage string           // what the provider said about it
 	// BudgetExceeded names the budget that stopped the agent; empty: none did.
 	BudgetExceeded string
+	// Divergence tells how a replay left its recording; empty: it did not.
+	Divergence string
 }

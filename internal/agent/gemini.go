@@ -3,13 +3,9 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
-	"regexp"
-	"strconv"
+	"strings"
 
-	"oddish/internal/atif"
 	"oddish/internal/llm"
-	"oddish/internal/llm/usage"
 	"oddish/internal/sandbox"
 )
 
@@ -19,9 +15,13 @@ func geminiCLI() *Definition {
 		Package: Package{Command: "gemini", NPM: "@google/gemini-cli", Version: "0.61.0", Script: geminiScript},
 		Output:  "gemini-cli.txt",
 		Options: []Option{
-			{Name: "sandbox", Flag: "--sandbox", Switch: true},
+			{Name: "sandbox", Flag: "--sandbox", Switch: true, Help: "a sandbox of its own within this one"},
+			{Name: "reasoning_effort", Values: []string{"none", "minimal", "low", "medium", "high"}, Help: "how much the model thinks"},
+			settingsOption(),
 		},
 		MCP:      true,
+		Skills:   true,
+		Tells:    Tells{Tokens: true},
 		Dialects: only(llm.Gemini),
 		Launch:   launchGemini,
 		Read:     readGemini,
@@ -30,25 +30,57 @@ func geminiCLI() *Definition {
 
 const geminiScript = "node_modules/@google/gemini-cli/bundle/gemini.js"
 
-func launchGemini(r Request) (Launch, error) {
-	settings, err := json.Marshal(map[string]any{
-		"security":   map[string]any{"auth": map[string]any{"selectedType": "gemini-api-key"}},
+// settingsOption takes settings of Gemini CLI or a descendant of it.
+func settingsOption() Option {
+	return Option{Name: "config", Form: formJSON, Help: "its settings (settings.json)"}
+}
+
+// geminiSettings lays over the user's settings what this way of running needs.
+func geminiSettings(r Request, ours map[string]any) (string, error) {
+	users, err := native(settingsOption(), r.Options["config"])
+	if err != nil {
+		return "", err
+	}
+	settings := mergedWith(users, map[string]any{
 		"privacy":    map[string]any{"usageStatisticsEnabled": false},
 		"general":    map[string]any{"disableAutoUpdate": true},
 		"mcpServers": geminiServers(r.MCP),
 	})
+	data, err := json.Marshal(mergedWith(settings, ours))
+	return string(data), err
+}
+
+func launchGemini(r Request) (Launch, error) {
+	model, ours := r.Model, map[string]any{"security": map[string]any{"auth": map[string]any{"selectedType": "gemini-api-key"}}}
+	if effort := r.Options["reasoning_effort"]; effort != "" {
+		model = "oddish-" + effort
+		ours["modelConfigs"] = map[string]any{"customAliases": map[string]any{model: geminiThinking(r.Model, effort)}}
+	}
+	settings, err := geminiSettings(r, ours)
 	if err != nil {
-		return Launch{}, err
+		return Launch{}, fmt.Errorf("agent gemini-cli: %w", err)
 	}
 	return Launch{
 		Script: skillsInto(r.Skills, `"$HOME/.gemini/skills"`) +
-			r.Program + " --yolo " + r.Flags + " --model=" + sandbox.Quote(r.Model) + " --output-format stream-json " + `--prompt="$(cat ` + r.Prompt + `)" </dev/null 2>&1`,
+			r.Program + " --yolo " + r.Flags + " --model=" + sandbox.Quote(model) + " --output-format stream-json " + `--prompt="$(cat ` + r.Prompt + `)" </dev/null 2>&1`,
 		Env: map[string]string{
 			"GEMINI_API_KEY": r.Token, "GOOGLE_GEMINI_BASE_URL": r.BaseURL, "GEMINI_CLI_TRUST_WORKSPACE": "true",
 		},
-		Files: []File{{"~/.gemini/settings.json", string(settings)}},
-		After: `cd "$HOME/.gemini/tmp" 2>/dev/null || exit 0; mkdir -p /logs/agent/sessions; find . -name 'session-*.json*' -exec cp {} /logs/agent/sessions/ \;`,
+		Files: []File{{"~/.gemini/settings.json", settings}},
+		// Of a project, its sessions, and in a folder for each those of its sub-agents.
+		After: `cd "$HOME/.gemini/tmp" 2>/dev/null || exit 0; mkdir -p /logs/agent/sessions; for d in */chats; do [ ! -d "$d" ] || cp -R "$d"/. /logs/agent/sessions/ || exit; done`,
 	}, nil
+}
+
+// geminiThinking gives a name of the program's own for the model with an effort: a level for Gemini 3, before that a number of tokens.
+func geminiThinking(model, effort string) map[string]any {
+	thinking := map[string]any{"includeThoughts": true}
+	if strings.Contains(model, "gemini-2") || strings.Contains(model, "gemini-1") {
+		thinking["thinkingBudget"] = map[string]int{"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576}[effort]
+	} else {
+		thinking["thinkingLevel"] = map[string]string{"none": "MINIMAL", "minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}[effort]
+	}
+	return map[string]any{"modelConfig": map[string]any{"model": model, "generateContentConfig": map[string]any{"thinkingConfig": thinking}}}
 }
 
 // geminiServers gives the task's tool servers in Gemini's form, which tells them apart by the key of their address.
@@ -65,135 +97,4 @@ func geminiServers(list []MCPServer) map[string]any {
 		}
 	}
 	return servers
-}
-
-// geminiRecord is a line of a session's file. The same message may be written again with what has been added: the last counts.
-type geminiRecord struct {
-	ID        string          `json:"id"`
-	SessionID string          `json:"sessionId"`
-	Type      string          `json:"type"`
-	Timestamp string          `json:"timestamp"`
-	Content   json.RawMessage `json:"content"`
-	Model     string          `json:"model"`
-	Thoughts  []struct {
-		Subject     string `json:"subject"`
-		Description string `json:"description"`
-	} `json:"thoughts"`
-	Tokens *struct {
-		Input, Output, Cached, Thoughts, Tool int64
-	} `json:"tokens"`
-	ToolCalls []struct {
-		ID     string          `json:"id"`
-		Name   string          `json:"name"`
-		Args   json.RawMessage `json:"args"`
-		Status string          `json:"status"`
-		Result json.RawMessage `json:"result"`
-	} `json:"toolCalls"`
-}
-
-// readGemini reads the session's file, and the output for how it ended.
-func readGemini(dir string) (*Log, error) {
-	records, order := map[string]*geminiRecord{}, []string{}
-	log, t := &Log{}, &atif.Trajectory{}
-	err := eachFile(filepath.Join(dir, "sessions"), ".jsonl", func(path string) error {
-		return eachEvent(path, func(r *geminiRecord) {
-			if r.SessionID != "" {
-				t.SessionID = r.SessionID
-			}
-			if r.ID == "" || r.Type != "gemini" && r.Type != "user" {
-				return
-			}
-			if records[r.ID] == nil {
-				order = append(order, r.ID)
-			}
-			records[r.ID] = r
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, id := range order {
-		geminiStep(log, t, records[id])
-	}
-	if len(t.Steps) > 0 && log.Answered {
-		log.Trajectory = t
-	}
-	return log, readGeminiOutput(filepath.Join(dir, "gemini-cli.txt"), log)
-}
-
-func geminiStep(log *Log, t *atif.Trajectory, r *geminiRecord) {
-	step := atif.Step{Source: atif.SourceUser, Timestamp: r.Timestamp, Message: atif.Text(geminiText(r.Content))}
-	if r.Type == "user" {
-		if step.Message.Text != "" { // else it is what a tool gave, which stands at its call too
-			t.Add(step)
-		}
-		return
-	}
-	log.Answered = true
-	step.Source, step.ModelName = atif.SourceAgent, r.Model
-	for _, th := range r.Thoughts {
-		step.ReasoningContent = join(step.ReasoningContent, join(th.Subject, th.Description))
-	}
-	if k := r.Tokens; k != nil && k.Input+k.Output > 0 { // input has the cached in it, output lacks what was thought
-		u := usage.Usage{
-			InputTotal: usage.Of(k.Input), CacheRead: usage.Of(k.Cached),
-			OutputTotal: usage.Of(k.Output + k.Thoughts + k.Tool), Reasoning: usage.Of(k.Thoughts),
-		}
-		step.Metrics, log.Usage = metricsOf(u, nil), log.Usage.Add(u)
-	}
-	for i, c := range r.ToolCalls {
-		if c.ID == "" {
-			c.ID = fmt.Sprintf("%s-%d", r.ID, i)
-		}
-		step.ToolCalls = append(step.ToolCalls, atif.ToolCall{ID: c.ID, Function: c.Name, Arguments: object(c.Args)})
-	}
-	t.Add(step)
-	for i, c := range r.ToolCalls {
-		t.Observe(step.ToolCalls[i].ID, atif.Text(string(c.Result)), map[string]any{"status": c.Status})
-	}
-}
-
-// geminiText gives the text of a content, which is text or a list of parts.
-func geminiText(content json.RawMessage) string {
-	var parts []struct {
-		Text string `json:"text"`
-	}
-	if json.Unmarshal(content, &parts) != nil {
-		var text string
-		if json.Unmarshal(content, &text) != nil {
-			return ""
-		}
-		return text
-	}
-	all := ""
-	for _, p := range parts {
-		all += p.Text
-	}
-	return all
-}
-
-// readGeminiOutput looks for the result, or for the status with which it gave up.
-func readGeminiOutput(path string, log *Log) error {
-	err := eachEvent(path, func(e *struct {
-		Type, Role, Status string
-		Error              struct{ Type, Message string }
-	}) {
-		if e.Type == "message" && e.Role == "assistant" {
-			log.Answered = true
-		}
-		if e.Type == "result" && e.Status == "error" {
-			log.Failure = &Failure{Message: join(e.Error.Type, e.Error.Message)}
-		}
-	})
-	if log.Answered && log.Failure == nil {
-		return err
-	}
-	words := endOf(path, 8000)
-	if m := regexp.MustCompile(`(?:status|code)\\?"?:\s?(\d{3})\b`).FindAllStringSubmatch(words, -1); len(m) > 0 {
-		status, e := strconv.Atoi(m[len(m)-1][1])
-		if e == nil && status >= 400 {
-			log.Failure = &Failure{Status: status, Message: lastWords([]byte(words), 1000)}
-		}
-	}
-	return err
 }

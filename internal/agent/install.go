@@ -31,11 +31,7 @@ type found struct {
 // Setup sees to it that the program is in the sandbox, in the wanted version.
 func (a *installed) Setup(ctx context.Context, env Env) error {
 	if a.ownProgram() {
-		a.version = cmp.Or(a.settings.version, "unknown")
-		if a.install == "" {
-			return nil
-		}
-		return a.root(ctx, env, "run the install script of agent "+a.Definition.Name, a.install, "")
+		return a.setUpCommand(ctx, env)
 	}
 	has, err := a.look(ctx, env)
 	if err != nil {
@@ -53,7 +49,9 @@ func (a *installed) Setup(ctx context.Context, env Env) error {
 }
 
 // ownProgram: the user says how it is installed and started.
-func (a *installed) ownProgram() bool { return a.Package.NPM == "" && a.Package.PyPI == "" }
+func (a *installed) ownProgram() bool {
+	return a.Package.NPM == "" && a.Package.PyPI == "" && a.Package.Vendor == nil
+}
 
 // look finds out what the sandbox has.
 func (a *installed) look(ctx context.Context, env Env) (found, error) {
@@ -61,7 +59,7 @@ func (a *installed) look(ctx context.Context, env Env) (found, error) {
 	script := `echo "arch=$(uname -m)"; if ls /lib/ld-musl-* >/dev/null 2>&1; then echo libc=musl; else echo libc=glibc; fi; ` +
 		`command -v node >/dev/null 2>&1 && echo "node=$(node --version 2>/dev/null)"; `
 	if c := a.Package.Command; c != "" {
-		script += fmt.Sprintf(`command -v %s >/dev/null 2>&1 && echo "version=$(%[1]s --version </dev/null 2>/dev/null | head -n 1)"; `, c)
+		script += fmt.Sprintf(`command -v %s >/dev/null 2>&1 && echo "version=$(%[1]s %s </dev/null 2>/dev/null | head -n 1)"; `, c, a.versionFlag())
 	}
 	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: script + "true", Dir: "/", Stdout: &out})
 	if err != nil {
@@ -78,6 +76,8 @@ func (a *installed) look(ctx context.Context, env Env) (found, error) {
 	}
 	return has, nil
 }
+
+func (a *installed) versionFlag() string { return cmp.Or(a.Package.VersionFlag, "--version") }
 
 // firstVersion gives the first x.y.z in a text.
 func firstVersion(text string) string {
@@ -124,6 +124,8 @@ func (a *installed) startLine(has found) string {
 			line = fmt.Sprintf("PATH=%s:\"$PATH\"\n", sandbox.Quote(path.Join(prefix, has.fill(p.Tools))))
 		}
 		return line + "exec " + sandbox.Quote(path.Join(prefix, has.fill(p.Native))) + ` "$@"`
+	case p.Vendor != nil:
+		return "exec " + sandbox.Quote(path.Join(prefix, p.Vendor.Program)) + ` "$@"`
 	case p.Script != "":
 		own := sandbox.Quote(path.Join(prefix, "node_modules/node-linux-"+has.cpu()+"/bin/node"))
 		return fmt.Sprintf("node=%s\n[ -x \"$node\" ] || node=node\nexec \"$node\" %s \"$@\"", own, sandbox.Quote(path.Join(prefix, p.Script)))
@@ -149,6 +151,9 @@ elif command -v yum >/dev/null 2>&1; then yum install -y -q "$@"
 else echo "the image has no package manager that is known, and lacks: $*" >&2; return 1; fi; }
 `
 	prefix := sandbox.Quote(a.prefix())
+	if v := a.Package.Vendor; v != nil {
+		return need + vendorScript(v, a.prefix(), version, on)
+	}
 	if a.Package.NPM != "" {
 		var list []string
 		for _, p := range a.npmPackages(version, on) {
@@ -180,18 +185,26 @@ func (a *installed) root(ctx context.Context, env Env, what, script, stdin strin
 
 // confirm asks the program for its version, which shows that it runs and is the one that was asked for.
 func (a *installed) confirm(ctx context.Context, env Env) error {
-	out := &sandbox.Tail{Most: 2000}
-	code, err := env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: sandbox.Quote(a.starter()) + " --version </dev/null", Dir: "/", Stdout: out, Stderr: out})
+	version, code, words, err := a.ask(ctx, env, sandbox.Quote(a.starter())+" "+a.versionFlag())
 	if err != nil {
-		return fmt.Errorf("ask agent %s for its version: %w", a.Definition.Name, err)
+		return err
 	}
-	version := firstVersion(string(out.Data))
 	switch {
 	case code != 0 || version == "":
-		return result.Errorf(result.AgentInstallError, "agent %s is installed and does not run: exit status %d: %s", a.Definition.Name, code, lastWords(out.Data, 800))
-	case a.settings.version != "" && version != a.settings.version:
+		return result.Errorf(result.AgentInstallError, "agent %s is installed and does not run: exit status %d: %s", a.Definition.Name, code, words)
+	case a.settings.version != "" && version != a.settings.version && (a.Package.Vendor == nil || !a.Package.Vendor.Ref):
 		return result.Errorf(result.AgentInstallError, "agent %s %s was asked for and is %s", a.Definition.Name, a.settings.version, version)
 	}
 	a.version = version
 	return nil
+}
+
+// ask runs a command that prints the program's version, and gives that with its exit status and last words.
+func (a *installed) ask(ctx context.Context, env Env, command string) (version string, code int, words string, err error) {
+	out := &sandbox.Tail{Most: 64 << 10} // some print much below it
+	code, err = env.Exec(ctx, sandbox.Command{Label: "agent-setup", Script: command + " </dev/null", Dir: "/", Stdout: out, Stderr: out})
+	if err != nil {
+		return "", 0, "", fmt.Errorf("ask agent %s for its version: %w", a.Definition.Name, err)
+	}
+	return firstVersion(string(out.Data)), code, lastWords(out.Data, 800), nil
 }

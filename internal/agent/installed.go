@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"oddish/internal/atif"
+	"oddish/internal/llm/usage"
 	"oddish/internal/result"
 	"oddish/internal/sandbox"
 	"oddish/internal/tarball"
@@ -32,7 +33,6 @@ type installed struct {
 	model    string
 	packages *Packages
 	version  string
-	install  string // script of the user's
 }
 
 var (
@@ -53,13 +53,9 @@ func newInstalled(d *Definition, o Options) (Agent, error) {
 		return nil, err
 	}
 	a := &installed{Definition: d, settings: s, model: o.Model, packages: o.Packages, version: "unknown"}
-	if !a.ownProgram() {
-		return a, nil
+	if a.ownProgram() {
+		return newCommand(a)
 	}
-	if s.options["run"] == "" {
-		return nil, fmt.Errorf("agent %s needs --ak run=SCRIPT", d.Name)
-	}
-	a.install = s.options["install"]
 	return a, nil
 }
 
@@ -104,17 +100,10 @@ func (a *installed) launch(env Env) (Launch, error) {
 	}
 	r.Provider, r.Model = splitModel(a.model)
 	if len(env.MCP) > 0 && !a.MCP {
-		return Launch{}, result.Errorf(result.ValueError, "agent %s cannot use tool servers (environment.mcp_servers), which the task offers", a.Definition.Name)
+		return Launch{}, result.Errorf(result.ValueError, "agent %s cannot use tool servers (environment.mcp_servers, --mcp-config)", a.Definition.Name)
 	}
-	if !a.NoModel || env.Model != nil && a.model != "" {
-		if a.model == "" {
-			return Launch{}, result.Errorf(result.ValueError, "agent %s needs a model: name one with -m", a.Definition.Name)
-		}
-		d, err := env.Model.choose(a.Definition.Name, a.model, a.Dialects(r.Provider))
-		if err != nil {
-			return Launch{}, err
-		}
-		r.Dialect, r.BaseURL, r.Token = d, strings.TrimRight(env.Model.BaseURL, "/"), env.Model.Token
+	if err := a.reachModel(env, &r); err != nil {
+		return Launch{}, err
 	}
 	l, err := a.Launch(r)
 	if err != nil {
@@ -129,13 +118,25 @@ func (a *installed) launch(env Env) (Launch, error) {
 	return l, nil
 }
 
-// place writes the instruction and the agent's files into the sandbox, as its user.
-func (a *installed) place(ctx context.Context, env Env, l Launch, instruction string) error {
-	prompt, err := a.settings.prompt(instruction)
+// reachModel fills in how the program reaches its model.
+func (a *installed) reachModel(env Env, r *Request) error {
+	if a.model == "" && !a.NoModel {
+		return result.Errorf(result.ValueError, "agent %s needs a model: name one with -m", a.Definition.Name)
+	}
+	if a.OwnKey != "" || a.NoModel && (env.Model == nil || a.model == "") {
+		return nil
+	}
+	d, err := env.Model.choose(a.Definition.Name, a.model, a.Dialects(r.Provider))
 	if err != nil {
 		return err
 	}
-	for _, f := range append([]File{{promptFile, prompt}}, l.Files...) {
+	r.Dialect, r.BaseURL, r.Token = d, strings.TrimRight(env.Model.BaseURL, "/"), env.Model.Token
+	return nil
+}
+
+// place writes the instruction and the agent's files into the sandbox, as its user.
+func (a *installed) place(ctx context.Context, env Env, l Launch, instruction string) error {
+	for _, f := range append([]File{{promptFile, a.settings.prompt(instruction)}}, l.Files...) {
 		target := sandbox.Quote(f.Path)
 		if rest, home := strings.CutPrefix(f.Path, "~/"); home {
 			target = `"$HOME"/` + sandbox.Quote(rest)
@@ -188,8 +189,10 @@ func (a *installed) verdict(ctx context.Context, env Env, exit sandbox.Exit) err
 		return result.Errorf(result.OSError, "read the agent's output: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	if err := download(ctx, env.Box, path.Join(LogsDir, a.Output), dir); err != nil && !errors.Is(err, sandbox.ErrNotFound) {
-		return fmt.Errorf("read the agent's output: %w", err)
+	for _, name := range []string{a.Output, a.Record} {
+		if err := fetchLog(ctx, env.Box, name, dir); err != nil {
+			return fmt.Errorf("read the agent's output: %w", err)
+		}
 	}
 	var log *Log
 	if a.Read != nil {
@@ -204,6 +207,21 @@ func (a *installed) verdict(ctx context.Context, env Env, exit sandbox.Exit) err
 	}
 	env.Log.Info("agent ended", "agent", a.Definition.Name, "exit_code", exit.Code, "output_truncated", exit.Truncated)
 	return judge(a.Definition, log, exit, facts, endOf(filepath.Join(dir, path.Base(a.Output)), 1500))
+}
+
+// fetchLog copies a file of LogsDir to the same place in a folder. That there is none is no error.
+func fetchLog(ctx context.Context, box Box, name, dir string) error {
+	if name == "" {
+		return nil
+	}
+	to := filepath.Join(dir, filepath.FromSlash(path.Dir(name)))
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	if err := download(ctx, box, path.Join(LogsDir, name), to); err != nil && !errors.Is(err, sandbox.ErrNotFound) {
+		return err
+	}
+	return nil
 }
 
 // download copies one file of the sandbox into a folder.
@@ -245,24 +263,29 @@ func endOf(file string, most int64) string {
 // Report reads the logs, and completes the trajectory with what the trial knows.
 func (a *installed) Report(dir, version, instruction string) (*Log, error) {
 	if a.Read == nil {
-		return &Log{}, nil
+		return readLeft(dir)
 	}
 	log, err := a.Read(dir)
-	if err != nil || log.Trajectory == nil {
-		return log, err
+	if err != nil {
+		return nil, err
+	}
+	if u := log.Usage; deref(u.InputTotal) < 0 || deref(u.OutputTotal) < 0 || deref(u.CacheRead) < 0 {
+		log.Usage = usage.Usage{} // a log that counts so has not counted
+	}
+	if log.Trajectory == nil {
+		return log, nil
 	}
 	t := log.Trajectory
 	t.SchemaVersion = atif.Version
-	t.Agent.Name, t.Agent.Version = a.Definition.Name, version
+	t.SetAgent(a.Definition.Name, version)
 	if t.Agent.ModelName == "" {
 		t.Agent.ModelName = a.model
 	}
-	if !slices.ContainsFunc(t.Steps, func(s atif.Step) bool { return s.Source == atif.SourceUser }) {
-		t.Steps = append([]atif.Step{{Source: atif.SourceUser, Message: atif.Text(instruction)}}, t.Steps...)
+	first := slices.IndexFunc(t.Steps, func(s atif.Step) bool { return s.Source != atif.SourceSystem })
+	if first < 0 || t.Steps[first].Source != atif.SourceUser { // the log does not tell what it was told
+		t.Steps = slices.Insert(t.Steps, max(first, 0), atif.Step{Source: atif.SourceUser, Message: atif.Text(instruction)})
 	}
-	for i := range t.Steps {
-		t.Steps[i].StepID = i + 1
-	}
+	t.Tidy()
 	steps := len(t.Steps)
 	t.FinalMetrics = &atif.FinalMetrics{
 		TotalPromptTokens: log.Usage.InputTotal, TotalCompletionTokens: log.Usage.OutputTotal, TotalCachedTokens: log.Usage.CacheRead,

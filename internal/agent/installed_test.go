@@ -183,7 +183,7 @@ func TestOneCallerMakesAnArchiveAndOthersWait(t *testing.T) {
 
 // endpoint is a gateway of every dialect.
 func endpoint() *Endpoint {
-	return &Endpoint{BaseURL: "http://gw/t/token", Token: "token", Dialects: llm.Dialects()}
+	return &Endpoint{BaseURL: "http://gw/t/token", Token: "odt_secret", Dialects: llm.Dialects()}
 }
 
 func TestLaunchesUseTheGatewayAndNothingElse(t *testing.T) {
@@ -215,11 +215,15 @@ func TestLaunchesUseTheGatewayAndNothingElse(t *testing.T) {
 			for _, f := range l.Files {
 				all += "\n" + f.Content
 			}
-			if !strings.Contains(all, "http://gw/t/token") || !strings.Contains(all, promptFile) || strings.Contains(l.Script, "token") {
+			if strings.Contains(all, "http://gw/t/token") != (d.OwnKey == "") || !strings.Contains(all, promptFile) ||
+				strings.Contains(l.Script, "odt_secret") || strings.Contains(l.Script, "gw/t/token") {
 				t.Errorf("launch is %+v", l)
 			}
 			if d.MCP && (!strings.Contains(all, "serve") || !strings.Contains(all, "a b") || !strings.Contains(all, "http://x")) {
 				t.Errorf("tool servers are missing: %+v", l)
+			}
+			if strings.Contains(l.Script, "/skills'") != d.Skills {
+				t.Errorf("it is said of skills %v, and the launch is %s", d.Skills, l.Script)
 			}
 			for _, f := range l.Files {
 				if strings.HasSuffix(f.Path, ".json") && !json.Valid([]byte(f.Content)) {
@@ -270,24 +274,20 @@ func TestTheUsersVariablesWin(t *testing.T) {
 
 func TestOptionsOfInstalledAgents(t *testing.T) {
 	t.Parallel()
-	template := filepath.Join(t.TempDir(), "prompt.txt")
-	if err := os.WriteFile(template, []byte("Do: {{ instruction }}!"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	for name, c := range map[string]struct {
 		agent  string
 		kwargs map[string]any
 		want   string
 	}{
-		"an unknown one":          {"claude-code", map[string]any{"speed": 1}, `no option "speed": known are`},
-		"a value that is not one": {"claude-code", map[string]any{"reasoning_effort": "much"}, "it is one of low"},
-		"a switch":                {"gemini-cli", map[string]any{"sandbox": "perhaps"}, "true or false"},
-		"a bad version":           {"codex", map[string]any{"version": "1; rm -rf /"}, "is not like 1.2.3"},
-		"two templates":           {"codex", map[string]any{"prompt_template": "{{ instruction }}", "prompt_template_path": template}, "not both"},
-		"a template without it":   {"codex", map[string]any{"prompt_template": "do it"}, "must contain"},
-		"a template that is gone": {"codex", map[string]any{"prompt_template_path": "/nowhere/x"}, "where the worker runs"},
-		"a command without run":   {"command", nil, "--ak run="},
-		"good ones":               {"claude-code", map[string]any{"max_turns": 5.0, "prompt_template_path": template, "version": "2.1.331"}, ""},
+		"an unknown one":           {"claude-code", map[string]any{"speed": 1}, `no option "speed": known are`},
+		"a value that is not one":  {"claude-code", map[string]any{"reasoning_effort": "much"}, "it is one of low"},
+		"a switch":                 {"gemini-cli", map[string]any{"sandbox": "perhaps"}, "true or false"},
+		"a bad version":            {"codex", map[string]any{"version": "1; rm -rf /"}, "is not like 1.2.3"},
+		"a template by its path":   {"codex", map[string]any{"prompt_template_path": "/etc/passwd"}, "is read by `oddish run`"},
+		"a template without it":    {"codex", map[string]any{"prompt_template": "do it"}, "must contain"},
+		"a template that has more": {"codex", map[string]any{"prompt_template": "{% if x %}{{ instruction }}"}, "all that can be filled in"},
+		"a command without run":    {"command", nil, "--ak run="},
+		"good ones":                {"claude-code", map[string]any{"max_turns": 5.0, "prompt_template": "Do: {{instruction}}", "version": "2.1.331"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -297,19 +297,15 @@ func TestOptionsOfInstalledAgents(t *testing.T) {
 			}
 		})
 	}
-	s, err := newSettings(claudeCode(), map[string]any{"max_turns": 5.0, "prompt_template_path": template, "append_system_prompt": "it's"})
+	s, err := newSettings(claudeCode(), map[string]any{"max_turns": 5.0, "prompt_template": "Do: {{ instruction }}!", "append_system_prompt": "it's"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.flags != `--max-turns '5' --append-system-prompt 'it'\''s' '--permission-mode=bypassPermissions'` {
 		t.Errorf("flags are %s", s.flags)
 	}
-	if p, err := s.prompt("that"); err != nil || p != "Do: that!" {
-		t.Errorf("prompt is %q, %v", p, err)
-	}
-	s.template = "{% if x %}{{ instruction }}"
-	if _, err := s.prompt("that"); errorType(err) != result.ValueError {
-		t.Errorf("error of a template that uses more is %v", err)
+	if p := s.prompt("that {{ instruction }}"); p != "Do: that {{ instruction }}!" {
+		t.Errorf("prompt is %q", p)
 	}
 }
 

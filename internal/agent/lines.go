@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"oddish/internal/atif"
 )
 
 // maxLine is the longest line of a log that is read; longer ones are passed over.
@@ -57,23 +59,22 @@ func eachEvent[T any](path string, f func(*T)) error {
 	})
 }
 
-// object gives what a tool was called with as an object.
-func object(raw json.RawMessage) map[string]any {
-	out := map[string]any{}
-	if len(raw) == 0 || string(raw) == "null" {
-		return out
+// readRecord reads a file that is one JSON document, which some programs write anew after every step. It is nil if there is none, or if the program was
+// killed while it wrote it.
+func readRecord[T any](path string) (*T, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
-	if json.Unmarshal(raw, &out) == nil && out != nil {
-		return out
+	if err != nil {
+		return nil, err
 	}
-	var v any
-	if json.Unmarshal(raw, &v) != nil {
-		v = string(raw)
+	record := new(T)
+	if json.Unmarshal(data, record) != nil {
+		return nil, nil
 	}
-	if s, ok := v.(string); ok { // some programs give the arguments as text that is JSON
-		if json.Unmarshal([]byte(s), &out) == nil && out != nil {
-			return out
-		}
-	}
-	return map[string]any{"input": v}
+	return record, nil
 }
+
+// object gives what a tool was called with as an object.
+func object(raw json.RawMessage) map[string]any { return atif.Arguments(raw) }

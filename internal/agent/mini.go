@@ -2,10 +2,7 @@ package agent
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"oddish/internal/atif"
@@ -18,11 +15,15 @@ func miniSWEAgent() *Definition {
 	return &Definition{
 		Name: "mini-swe-agent", Description: "mini-SWE-agent, a loop of shell commands",
 		Package: Package{Command: "mini-swe-agent", PyPI: "mini-swe-agent", Version: "2.4.6"},
-		Output:  "mini-swe-agent.txt",
+		Output:  "mini-swe-agent.txt", Record: miniFile,
 		Options: []Option{
-			{Name: "cost_limit", Flag: "--cost-limit", Default: "0"},
-			{Name: "max_retries", Env: "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT"},
+			{Name: "cost_limit", Flag: "--cost-limit", Default: "0", Help: "US dollars after which it stops, 0 for none"},
+			{Name: "config_file", Form: formYAML, Help: "configuration on top of its default (mini.yaml)"},
+			{Name: "reasoning_effort", Help: "how much the model thinks"},
+			{Name: "max_tokens", Help: "longest answer of the model"},
+			{Name: "max_retries", Env: "MSWEA_MODEL_RETRY_STOP_AFTER_ATTEMPT", Help: "how often it makes a call that fails"},
 		},
+		Tells:    Tells{Tokens: true, Cost: true},
 		Dialects: liteLLMDialects,
 		Launch:   launchMini,
 		Read:     readMini,
@@ -53,11 +54,35 @@ func liteLLM(r Request) (model string, env map[string]string) {
 func launchMini(r Request) (Launch, error) {
 	model, env := liteLLM(r)
 	env["MSWEA_CONFIGURED"], env["MSWEA_COST_TRACKING"] = "true", "ignore_errors"
+	flags, files := miniConfig(r)
 	return Launch{
 		Script: r.Program + " --yolo --model=" + sandbox.Quote(model) + ` --task="$(cat ` + r.Prompt + `)" --output=` + LogsDir + "/" + miniFile +
-			" " + r.Flags + " --exit-immediately </dev/null 2>&1",
-		Env: env,
+			" " + flags + " --exit-immediately </dev/null 2>&1",
+		Env: env, Files: files,
 	}, nil
+}
+
+// miniConfig gives the flags, and the file that they name. Any configuration replaces the default, which therefore stands first.
+func miniConfig(r Request) (flags string, files []File) {
+	const file = "/tmp/oddish-agent/mini.yaml"
+	var configs []string
+	if own := r.Options["config_file"]; own != "" {
+		files = []File{{file, own}}
+		configs = append(configs, file)
+	}
+	for _, name := range []string{"reasoning_effort", "max_tokens"} {
+		if value := r.Options[name]; value != "" {
+			configs = append(configs, "model.model_kwargs."+name+"="+value)
+		}
+	}
+	flags = r.Flags
+	if len(configs) > 0 {
+		flags += " -c mini.yaml"
+	}
+	for _, c := range configs {
+		flags += " -c " + sandbox.Quote(c)
+	}
+	return flags, files
 }
 
 const miniFile = "mini-swe-agent.trajectory.json"
@@ -119,16 +144,9 @@ func (u *miniUsage) normal() usage.Usage {
 // readMini reads the agent's own trajectory.
 func readMini(dir string) (*Log, error) {
 	log, t := &Log{}, &atif.Trajectory{}
-	data, err := os.ReadFile(filepath.Join(dir, miniFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return log, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var m miniTrajectory
-	if json.Unmarshal(data, &m) != nil { // cut off while it was written
-		return log, nil
+	m, err := readRecord[miniTrajectory](filepath.Join(dir, miniFile))
+	if err != nil || m == nil {
+		return log, err
 	}
 	for i := range m.Messages {
 		miniStep(log, t, &m.Messages[i])

@@ -2,12 +2,9 @@ package agent
 
 import (
 	"encoding/json"
-	"path/filepath"
+	"fmt"
 
-	"oddish/internal/atif"
 	"oddish/internal/llm"
-	"oddish/internal/llm/usage"
-	"oddish/internal/result"
 	"oddish/internal/sandbox"
 )
 
@@ -17,9 +14,12 @@ func opencode() *Definition {
 		Package: Package{Command: "opencode", NPM: "opencode-ai", Version: "1.18.33", Native: "node_modules/opencode-linux-{cpu}{libc}/bin/opencode"},
 		Output:  "opencode.txt",
 		Options: []Option{
-			{Name: "variant", Flag: "--variant"},
+			{Name: "variant", Flag: "--variant", Help: "kind of the model, such as its reasoning effort"},
+			opencodeOwnConfig(),
 		},
 		MCP:      true,
+		Skills:   true,
+		Tells:    Tells{Tokens: true, Cost: true},
 		Dialects: byProvider,
 		Launch:   launchOpencode,
 		Read:     readOpencode,
@@ -40,10 +40,14 @@ func launchOpencode(r Request) (Launch, error) {
 	default:
 		provider["npm"] = "@ai-sdk/openai-compatible"
 	}
-	config, err := json.Marshal(map[string]any{
+	users, err := native(opencodeOwnConfig(), r.Options["opencode_config"])
+	if err != nil {
+		return Launch{}, fmt.Errorf("agent opencode: %w", err)
+	}
+	config, err := json.Marshal(mergedWith(users, map[string]any{
 		"provider": map[string]any{name: provider}, "small_model": name + "/" + r.Model, // its own choice is another model, which was not asked for
 		"autoupdate": false, "share": "disabled", "mcp": opencodeServers(r.MCP),
-	})
+	}))
 	if err != nil {
 		return Launch{}, err
 	}
@@ -60,7 +64,24 @@ func launchOpencode(r Request) (Launch, error) {
 			"XDG_DATA_HOME": LogsDir + "/opencode/xdg-data", "XDG_STATE_HOME": LogsDir + "/opencode/xdg-state",
 		},
 		Files: []File{{"~/.config/opencode/opencode.json", string(config)}},
+		After: opencodeExports(r.Program),
 	}, nil
+}
+
+// opencodeExports gives the commands that write down the sessions of the agent and its sub-agents, of which the program keeps a database. The output names
+// them and tells of the agent's own alone.
+func opencodeExports(program string) string {
+	return `mkdir -p ` + opencodeSessions + ` && cd ` + opencodeSessions + ` || exit
+for s in $(grep -ho '"session[A-Za-z]*":"ses_[A-Za-z0-9]*"' ` + LogsDir + `/opencode.txt | grep -o 'ses_[A-Za-z0-9]*' | sort -u | head -n 50); do
+	` + program + ` export "$s" > "$s.json" 2>/dev/null </dev/null || rm -f "$s.json"
+done`
+}
+
+// opencodeSessions is where they are written.
+const opencodeSessions = LogsDir + "/opencode/sessions"
+
+func opencodeOwnConfig() Option {
+	return Option{Name: "opencode_config", Form: formJSON, Help: "its configuration (opencode.json)"}
 }
 
 func opencodeServers(list []MCPServer) map[string]any {
@@ -73,98 +94,4 @@ func opencodeServers(list []MCPServer) map[string]any {
 		}
 	}
 	return servers
-}
-
-// opencodeEvent is a line of the output.
-type opencodeEvent struct {
-	Type      string `json:"type"`
-	Timestamp int64  `json:"timestamp"` // milliseconds
-	SessionID string `json:"sessionID"`
-	Part      struct {
-		Text   string  `json:"text"`
-		Tool   string  `json:"tool"`
-		CallID string  `json:"callID"`
-		Cost   float64 `json:"cost"`
-		Tokens struct {
-			Input, Output, Reasoning int64
-			Cache                    struct{ Read, Write int64 }
-		} `json:"tokens"`
-		State struct {
-			Status string          `json:"status"`
-			Input  json.RawMessage `json:"input"`
-			Output string          `json:"output"`
-			Error  string          `json:"error"`
-		} `json:"state"`
-	} `json:"part"`
-	Error struct {
-		Name string `json:"name"`
-		Data struct {
-			Message    string `json:"message"`
-			StatusCode int    `json:"statusCode"`
-		} `json:"data"`
-	} `json:"error"`
-}
-
-// readOpencode reads opencode.txt: turns of the model lie between step_start and step_finish.
-func readOpencode(dir string) (*Log, error) {
-	log, t := &Log{}, &atif.Trajectory{}
-	err := eachEvent(filepath.Join(dir, "opencode.txt"), func(e *opencodeEvent) {
-		if t.SessionID == "" {
-			t.SessionID = e.SessionID
-		}
-		if e.Type == "error" {
-			log.Failure = opencodeFailure(e)
-			return
-		}
-		if e.Type == "step_start" {
-			t.Add(atif.Step{Source: atif.SourceAgent, Timestamp: millis(e.Timestamp)})
-			return
-		}
-		if len(t.Steps) > 0 {
-			opencodePart(log, t, e)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if log.Answered {
-		log.Trajectory = t
-	}
-	return log, nil
-}
-
-func opencodePart(log *Log, t *atif.Trajectory, e *opencodeEvent) {
-	step, p := &t.Steps[len(t.Steps)-1], &e.Part
-	switch e.Type {
-	case "text":
-		step.Message = atif.Text(join(step.Message.Text, p.Text))
-	case "reasoning":
-		step.ReasoningContent = join(step.ReasoningContent, p.Text)
-	case "tool_use":
-		step.ToolCalls = append(step.ToolCalls, atif.ToolCall{ID: p.CallID, Function: p.Tool, Arguments: object(p.State.Input)})
-		t.Observe(p.CallID, atif.Text(join(p.State.Output, p.State.Error)), map[string]any{"status": p.State.Status})
-	case "step_finish":
-		log.Failure = nil
-		u := parts(p.Tokens.Input, p.Tokens.Cache.Read, p.Tokens.Cache.Write, p.Tokens.Output+p.Tokens.Reasoning)
-		if u.Known() {
-			u.Reasoning = usage.Of(p.Tokens.Reasoning)
-		}
-		var cost *float64
-		if p.Cost > 0 {
-			cost = &p.Cost
-			log.CostUSD = sum(log.CostUSD, p.Cost)
-		}
-		step.Metrics, log.Usage = metricsOf(u, cost), log.Usage.Add(u)
-	default:
-		return
-	}
-	log.Answered = true
-}
-
-func opencodeFailure(e *opencodeEvent) *Failure {
-	f := &Failure{Status: e.Error.Data.StatusCode, Message: join(e.Error.Name, e.Error.Data.Message)}
-	if e.Error.Name == "ContextOverflowError" {
-		f.Type = result.ContextWindowExceededError
-	}
-	return f
 }

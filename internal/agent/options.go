@@ -2,12 +2,10 @@ package agent
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
-	"oddish/internal/result"
 	"oddish/internal/sandbox"
 )
 
@@ -15,11 +13,15 @@ import (
 const (
 	optionVersion      = "version"              // exact version to use
 	optionTemplate     = "prompt_template"      // text with {{ instruction }} in it
-	optionTemplatePath = "prompt_template_path" // file of the worker's machine with such a text
+	optionTemplatePath = "prompt_template_path" // file with such a text, which `oddish run` reads
 )
 
-func commonOptions() []string {
-	return []string{optionVersion, optionTemplate, optionTemplatePath}
+func commonOptions() []Option {
+	return []Option{
+		{Name: optionVersion, Help: "exactly this version of its program"},
+		{Name: optionTemplate, Help: "text with {{ instruction }} in it, which it is told"},
+		{Name: optionTemplatePath, Help: "file with such a text, read by `oddish run`"},
+	}
 }
 
 // settings are the checked kwargs of an installed agent.
@@ -33,8 +35,8 @@ type settings struct {
 
 // newSettings checks kwargs against what the definition knows.
 func newSettings(d *Definition, kwargs map[string]any) (settings, error) {
-	known := commonOptions()
-	for _, o := range d.Options {
+	var known []string
+	for _, o := range slices.Concat(d.Options, commonOptions()) {
 		known = append(known, o.Name)
 	}
 	slices.Sort(known)
@@ -64,7 +66,7 @@ func newSettings(d *Definition, kwargs map[string]any) (settings, error) {
 	if s.version != "" && !regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+_-]*$`).MatchString(s.version) {
 		return settings{}, fmt.Errorf("agent %s: version %q is not like 1.2.3", d.Name, s.version)
 	}
-	return s, s.readTemplate(d.Name, kwargs)
+	return s, s.takeTemplate(d.Name, kwargs)
 }
 
 // value gives the option as text, "" if it is not set.
@@ -72,7 +74,10 @@ func (o Option) value(agent string, kwargs map[string]any) (string, error) {
 	given, set := kwargs[o.Name]
 	value := o.Default
 	if set && given != nil {
-		value = text(given)
+		var err error
+		if value, err = o.written(given); err != nil {
+			return "", fmt.Errorf("agent %s: option %s: %w", agent, o.Name, err)
+		}
 	}
 	switch {
 	case value == "":
@@ -105,36 +110,33 @@ func text(v any) string {
 	return strings.TrimSpace(fmt.Sprint(v))
 }
 
-func (s *settings) readTemplate(agent string, kwargs map[string]any) error {
-	s.template = text(kwargs[optionTemplate])
-	if path := text(kwargs[optionTemplatePath]); path != "" {
-		if s.template != "" {
-			return fmt.Errorf("agent %s: give %s or %s, not both", agent, optionTemplate, optionTemplatePath)
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("agent %s: %s is read where the worker runs: %w", agent, optionTemplatePath, err)
-		}
-		s.template = string(data)
+// takeTemplate checks the prompt template, all of it here and not only when it is filled in.
+func (s *settings) takeTemplate(agent string, kwargs map[string]any) error {
+	if text(kwargs[optionTemplatePath]) != "" { // a worker reads no file that somebody who submits trials names
+		return fmt.Errorf("agent %s: %s is read by `oddish run`: give the text as %s", agent, optionTemplatePath, optionTemplate)
 	}
-	if s.template != "" && !instructionMark().MatchString(s.template) {
+	s.template = text(kwargs[optionTemplate])
+	if s.template == "" {
+		return nil
+	}
+	parts := instructionMark().Split(s.template, -1)
+	if len(parts) < 2 {
 		return fmt.Errorf("agent %s: the prompt template must contain {{ instruction }}", agent)
+	}
+	for _, part := range parts {
+		if strings.Contains(part, "{{") || strings.Contains(part, "{%") {
+			return fmt.Errorf("agent %s: the prompt template uses more than {{ instruction }}, which is all that can be filled in", agent)
+		}
 	}
 	return nil
 }
 
 func instructionMark() *regexp.Regexp { return regexp.MustCompile(`\{\{\s*instruction\s*\}\}`) }
 
-// prompt gives what the agent is told. Other template language than {{ instruction }} is not understood and refused, not passed on.
-func (s *settings) prompt(instruction string) (string, error) {
+// prompt gives what the agent is told.
+func (s *settings) prompt(instruction string) string {
 	if s.template == "" {
-		return instruction, nil
+		return instruction
 	}
-	parts := instructionMark().Split(s.template, -1)
-	for _, part := range parts {
-		if strings.Contains(part, "{{") || strings.Contains(part, "{%") {
-			return "", result.Errorf(result.ValueError, "the prompt template uses more than {{ instruction }}, which is all that can be filled in")
-		}
-	}
-	return strings.Join(parts, instruction), nil
+	return strings.Join(instructionMark().Split(s.template, -1), instruction)
 }

@@ -16,9 +16,11 @@ func pi() *Definition {
 		},
 		Output: "pi.txt",
 		Options: []Option{
-			{Name: "thinking", Flag: "--thinking", Values: []string{"off", "minimal", "low", "medium", "high", "xhigh"}},
-			{Name: "append_system_prompt", Flag: "--append-system-prompt"},
+			{Name: "thinking", Flag: "--thinking", Values: []string{"off", "minimal", "low", "medium", "high", "xhigh"}, Help: "how much the model thinks"},
+			{Name: "append_system_prompt", Flag: "--append-system-prompt", Help: "text behind its system prompt"},
 		},
+		Skills:   true,
+		Tells:    Tells{Tokens: true, Cost: true},
 		Dialects: byProvider,
 		Launch:   launchPi,
 		Read:     readPi,

@@ -18,6 +18,9 @@ type piEvent struct {
 	Message    piMessage `json:"message"`
 	Success    *bool     `json:"success"`
 	FinalError string    `json:"finalError"`
+	Result     *struct { // of a compaction
+		Summary string `json:"summary"`
+	} `json:"result"`
 }
 
 type piMessage struct {
@@ -39,6 +42,8 @@ type piBlock struct {
 	ID        string          `json:"id"`
 	Name      string          `json:"name"`
 	Arguments json.RawMessage `json:"arguments"`
+	Data      string          `json:"data"` // of an image
+	MimeType  string          `json:"mimeType"`
 }
 
 type piUsage struct {
@@ -53,13 +58,17 @@ type piUsage struct {
 
 // readPi reads pi.txt.
 func readPi(dir string) (*Log, error) {
-	log, t := &Log{}, &atif.Trajectory{}
+	log, t := &Log{Images: &atif.Images{}}, &atif.Trajectory{}
 	err := eachEvent(filepath.Join(dir, "pi.txt"), func(e *piEvent) {
 		switch e.Type {
 		case "session":
 			t.SessionID = e.ID
 		case "message_end":
 			readPiMessage(log, t, &e.Message)
+		case "compaction_end":
+			if e.Result != nil {
+				t.Add(compaction("", e.Result.Summary))
+			}
 		case "auto_retry_end":
 			if e.Success != nil && !*e.Success && e.FinalError != "" {
 				log.Failure = piFailure(e.FinalError)
@@ -77,18 +86,20 @@ func readPi(dir string) (*Log, error) {
 
 func readPiMessage(log *Log, t *atif.Trajectory, m *piMessage) {
 	step := atif.Step{Timestamp: millis(m.Timestamp)}
-	said := ""
+	var said []atif.Part
 	for _, b := range m.Content {
 		switch b.Type {
 		case "text":
-			said = join(said, b.Text)
+			said = append(said, atif.TextPart(b.Text))
+		case "image":
+			said = append(said, log.Images.Base64(b.MimeType, b.Data))
 		case "thinking":
 			step.ReasoningContent = join(step.ReasoningContent, b.Thinking)
 		case "toolCall":
 			step.ToolCalls = append(step.ToolCalls, atif.ToolCall{ID: b.ID, Function: b.Name, Arguments: object(b.Arguments)})
 		}
 	}
-	step.Message = atif.Text(said)
+	step.Message = atif.Parts(said)
 	switch m.Role {
 	case "user":
 		t.Add(atif.Step{Source: atif.SourceUser, Timestamp: step.Timestamp, Message: step.Message})

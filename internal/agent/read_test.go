@@ -43,9 +43,15 @@ func TestLogsOfRealProgramsAreRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkUsage(t, log)
+			if told := definition(t, name).Tells; !told.Tokens || told.Cost != (log.CostUSD != nil) {
+				t.Errorf("it tells a cost of %v, and is said to tell %+v", log.CostUSD, told)
+			}
 			tr := log.Trajectory
 			if err := tr.Validate(); err != nil {
 				t.Fatal(err)
+			}
+			for len(tr.Steps) > 0 && tr.Steps[0].Source == atif.SourceSystem { // what the program tells its model first
+				tr.Steps = tr.Steps[1:]
 			}
 			if len(tr.Steps) != 3 || tr.Steps[0].Message.Text != "write hello to out.txt" || tr.Steps[2].Message.Text != "The file out.txt now says hello." {
 				t.Fatalf("steps are %+v", tr.Steps)
@@ -94,7 +100,7 @@ func TestFailuresOfRealProgramsGetTheirNames(t *testing.T) {
 		"auth": result.AgentAuthenticationError, "rate_limit": result.APIRateLimitError, "quota": result.APIUsageLimitError,
 		"context": result.ContextWindowExceededError, "server_error": result.APIInternalServerError, "unknown_model": result.ModelNotFoundError,
 	} {
-		for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "mini-swe-agent"} {
+		for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "mini-swe-agent", "opencode"} {
 			if _, err := os.Stat(filepath.Join("testdata", name, kind)); err != nil {
 				continue // not recorded: it tries again for minutes
 			}
@@ -187,24 +193,51 @@ func TestNothingThatWasLeftIsNothingKnown(t *testing.T) {
 	}
 }
 
+// FuzzReaders lays out files with the bytes under every name that a reader looks for. Whatever they are, what is read makes a valid trajectory or none.
 func FuzzReaders(f *testing.F) {
 	for _, seed := range []string{
 		`{"type":"assistant","message":{"id":"m","content":[{"type":"tool_use","id":"t","name":"n","input":[1]}]}}`,
 		`{"type":"item.completed","item":{"id":"i","type":"mcp_tool_call","arguments":"x"}}`,
 		`{"type":"message_end","message":{"role":"assistant","content":[{"type":"toolCall"}],"usage":{"input":-1}}}`,
+		claudeAnswer("s", "a", "m1", "one", "5", "-2") + `{"type":"user","sessionId":"s","agentId":"","isSidechain":true,"message":{"content":[{"type":"image"},{"type":"tool_result"}]}}`,
+		codexLine("session_meta", codexMeta) + codexLine("response_item", codexSays) + codexLine("response_item", codexCalls) + codexLine("response_item", codexCalls) + codexLine("response_item", codexGives),
+		geminiMeta + geminiAsks + "\n" + geminiAgain + "\n" + `{"$set":{"messages":[]}}`,
+		`{"uuid":"2","sessionId":"s","agentId":"x-","timestamp":"now","type":"assistant","message":{"parts":[{"functionCall":{}},{"functionCall":{}}]}}`,
+		`{"info":{"id":"x","parentID":"y"},"messages":[{"info":{"role":"assistant"},"parts":[{"type":"tool"},{"type":"tool","state":{"metadata":{"sessionId":"x"}}}]}]}`,
+		`{"messages":[{"role":"assistant","tool_calls":[{},{}]}],"info":{"exit_status":"x"}}`,
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, file := range []string{"goose/ok/goose.txt", "cursor-cli/ok/cursor-cli.txt", "swe-agent/ok/swe-agent-output/task/task.traj", "trae-agent/ok/trae-agent.trajectory.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(file)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		dir := t.TempDir()
+		files := map[string]string{
+			"sessions/projects/-app/s.jsonl": string(data), "sessions/projects/-app/s/subagents/agent-x.jsonl": string(data), "sessions/projects/-app/s/subagents/agent-x.meta.json": string(data),
+			"sessions/1/rollout.jsonl": string(data), "sessions/session-1.json": string(data),
+			"qwen-sessions/s.jsonl": string(data), "opencode/sessions/x.json": string(data), "swe-agent-output/task/task.traj": string(data),
+		}
 		for _, d := range definitions() {
-			if d.Read == nil {
-				continue
+			files[d.Output] = string(data)
+			if d.Record != "" {
+				files[d.Record] = string(data)
 			}
-			if err := os.WriteFile(filepath.Join(dir, d.Output), data, 0o644); err != nil {
+		}
+		dir := lay(t, files)
+		for _, d := range definitions() {
+			made, err := New(d.Name, Options{Model: "provider/model", Kwargs: needed(d.Name)})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.Read(dir); err != nil {
+			log, err := made.(Reporter).Report(dir, "1", "do it")
+			if err != nil || log.Trajectory == nil {
+				continue
+			}
+			if err := log.Trajectory.Validate(); err != nil {
 				t.Errorf("%s: %v", d.Name, err)
 			}
 		}

@@ -16,18 +16,26 @@ type arm struct {
 	NTrials int
 	Env     map[string]string
 	Kwargs  map[string]any
+	Base    string // of an agent file
+	MCP     []api.MCPServer
+	Skills  []api.Skill
 
 	BaseURL string
 	Budget  *api.Budget // of each trial
 	Record  bool
+	Replay  string // experiment
+	Helper  string
 }
 
 // config is the arm's own configuration; nil: it has none.
 func (r *arm) config() *api.AgentConfig {
-	if len(r.Env) == 0 && len(r.Kwargs) == 0 && r.BaseURL == "" && r.Budget == nil && !r.Record {
+	if len(r.Env)+len(r.Kwargs)+len(r.MCP)+len(r.Skills) == 0 && r.Base == "" && r.BaseURL == "" && r.Budget == nil && !r.Record && r.Replay == "" && r.Helper == "" {
 		return nil
 	}
-	return &api.AgentConfig{Env: r.Env, Kwargs: r.Kwargs, BaseURL: r.BaseURL, Budget: r.Budget, RecordModel: r.Record}
+	return &api.AgentConfig{
+		Env: r.Env, Kwargs: r.Kwargs, Base: r.Base, MCPServers: r.MCP, Skills: r.Skills, BaseURL: r.BaseURL, Budget: r.Budget, RecordModel: r.Record,
+		Replay: r.Replay, HelperModel: r.Helper,
+	}
 }
 
 // armList gathers -a and -m in the order in which they stand on the command line: an -m belongs to the -a before it,
@@ -128,34 +136,29 @@ func (j *jsonInts) Set(s string) error {
 	return nil
 }
 
-// checkArms refuses agents that this program does not have, and those that lack a model, before anything is uploaded.
-func checkArms(arms []arm) error {
-	known := agent.Known()
+// checkArms refuses agents that this program does not have, those that lack a model, and options that they do not take, before anything is
+// uploaded. Budget is the experiment's.
+func checkArms(arms []arm, budget *api.Budget) error {
 	for _, r := range arms {
-		info, ok := findAgent(known, r.Agent)
-		if !ok {
-			return usagef("agent %q is unknown: choose with -a: %s", r.Agent, agentNames(known))
+		info, known := agent.Find(r.Agent)
+		if !known && r.Base == "" {
+			return usagef("%v", agent.UnknownError(r.Agent))
 		}
 		if info.NeedsModel && r.Model == "" {
 			return usagef("agent %s needs a model: put -m MODEL after -a %s", r.Agent, r.Agent)
 		}
-	}
-	return nil
-}
-
-func findAgent(known []agent.Info, name string) (agent.Info, bool) {
-	for _, k := range known {
-		if k.Name == name {
-			return k, true
+		if _, err := agent.New(r.Agent, agent.Options{Base: r.Base, Kwargs: r.Kwargs}); err != nil {
+			return usagef("%v", err)
+		}
+		if err := info.CheckModelConfig(r.config(), budget); err != nil {
+			return usagef("%v", err)
+		}
+		if err := info.CheckTools(r.Agent, &api.AgentConfig{MCPServers: r.MCP, Skills: r.Skills}); err != nil {
+			return usagef("%v", err)
+		}
+		if err := info.CheckOwnKey(r.Env); err != nil {
+			return usagef("%v", err)
 		}
 	}
-	return agent.Info{}, false
-}
-
-func agentNames(known []agent.Info) string {
-	names := make([]string, len(known))
-	for i, k := range known {
-		names[i] = k.Name
-	}
-	return strings.Join(names, ", ")
+	return nil
 }

@@ -1,60 +1,24 @@
 package cli
 
 import (
-	"errors"
-	"math"
-	"strconv"
-	"strings"
+	"cmp"
 
 	"oddish/api"
 )
 
-var errBudget = errors.New("want an amount with its unit (usd, tok, ktok, mtok or calls), such as 25usd or 25usd,100calls")
-
-// budgetFlag reads what may be used of models: 25usd, 2mtok (also ktok, tok), 100calls; several bounds with commas, or by giving
-// the flag again.
+// budgetFlag reads what may be used of models, see api.ParseBudget. Giving the flag again adds another bound.
 type budgetFlag struct{ b *api.Budget }
 
 func (f *budgetFlag) String() string { return "" }
 func (f *budgetFlag) Type() string   { return "AMOUNT" }
 func (f *budgetFlag) Set(s string) error {
-	for part := range strings.SplitSeq(s, ",") {
-		if err := f.add(strings.TrimSpace(part)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *budgetFlag) add(s string) error {
-	number, unit := s, ""
-	if i := strings.IndexFunc(s, func(r rune) bool { return r != '.' && (r < '0' || r > '9') }); i >= 0 {
-		number, unit = s[:i], strings.ToLower(strings.TrimSpace(s[i:]))
-	}
-	n, err := strconv.ParseFloat(number, 64)
+	b, err := api.ParseBudget(s)
 	if err != nil {
-		return errBudget
+		return err
 	}
-	if f.b == nil {
-		f.b = &api.Budget{}
+	if f.b != nil {
+		b.USD, b.Tokens, b.Calls = cmp.Or(b.USD, f.b.USD), cmp.Or(b.Tokens, f.b.Tokens), cmp.Or(b.Calls, f.b.Calls)
 	}
-	whole := func(factor float64) *int64 {
-		total := int64(math.Round(n * factor))
-		return &total
-	}
-	switch unit {
-	case "usd":
-		f.b.USD = &n
-	case "tok", "tokens":
-		f.b.Tokens = whole(1)
-	case "ktok":
-		f.b.Tokens = whole(1e3)
-	case "mtok":
-		f.b.Tokens = whole(1e6)
-	case "calls", "call":
-		f.b.Calls = whole(1)
-	default:
-		return errBudget
-	}
+	f.b = &b
 	return nil
 }

@@ -3,12 +3,15 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"oddish/internal/atif"
 	"oddish/internal/llm/fakellm"
 )
 
@@ -26,7 +29,7 @@ func (a *App) devCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(a.fakeModelCommand())
+	cmd.AddCommand(a.fakeModelCommand(), a.checkTrajectoryCommand())
 	return cmd
 }
 
@@ -56,6 +59,29 @@ func (a *App) fakeModelCommand() *cobra.Command {
 	cmd.Flags().StringVar(&script, "script", "", "`FILE`: what it answers (YAML or JSON)")
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS`: where it listens; port 0 takes a free one")
 	return cmd
+}
+
+func (a *App) checkTrajectoryCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-trajectory FILE",
+		Short: "Check a trajectory",
+		Long: "Check a trajectory in ATIF, of any version from 1.0 to 1.7, such as the agent/trajectory.json of a trial or one that a program of yours " +
+			"leaves. Every fault is told with its place.",
+		Example: "oddish dev check-trajectory agent/trajectory.json",
+		Args:    exactArgs("FILE"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(a.path(args[0]))
+			if err != nil {
+				return failf("name a file that can be read", "%v", err)
+			}
+			t, err := atif.Parse(data)
+			if err != nil {
+				return failf("what is yours belongs into extra; see docs/agents.md", "%s: %v", args[0], err)
+			}
+			a.outPrinter().line(fmt.Sprintf("%s is valid: %s with %d steps", args[0], t.SchemaVersion, len(t.Steps)))
+			return nil
+		},
+	}
 }
 
 // serveFakeModel serves until ctx ends.

@@ -153,8 +153,8 @@ func TestRunSubmitsWhatTheFlagsSay(t *testing.T) {
 	f := newFakeAPI(t)
 	a, out, errs := testApp(t, "ODDISH_API_URL="+f.URL)
 	makeTask(t, a.Dir, "hello")
-	code := a.Run(t.Context(), strings.Fields("run hello -a oracle --n-trials 2 -E mine -P high -u ann -G octo --github-meta {\"pr\":1} -e fake "+
-		"--ae K=V=W --ak a=b --ek duration=1 --override-cpus 2 --override-memory-mb 64 --override-storage-mb 65 --override-gpus 0 --force-build "+
+	code := a.Run(t.Context(), strings.Fields("run hello -a codex -m openai/gpt-5 --n-trials 2 -E mine -P high -u ann -G octo --github-meta {\"pr\":1} -e fake "+
+		"--ae K=V=W --ak web_search=live --ek duration=1 --override-cpus 2 --override-memory-mb 64 --override-storage-mb 65 --override-gpus 0 --force-build "+
 		"--disable-verification --artifact /x --artifact /y --max-attempts 5 --agent-timeout-multiplier 2.5 --json"))
 	if code != exitOK {
 		t.Fatalf("exit status %d: %s", code, errs)

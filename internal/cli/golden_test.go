@@ -12,6 +12,7 @@ import (
 	"github.com/charmbracelet/colorprofile"
 
 	"oddish/api"
+	"oddish/internal/agent"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/golden")
@@ -66,6 +67,7 @@ func TestHelpIsAsRecorded(t *testing.T) {
 		{"help_agents.txt", "agents --help"},
 		{"help_models.txt", "models --help"},
 		{"help_dev_fake_model.txt", "dev fake-model --help"},
+		{"help_dev_check_trajectory.txt", "dev check-trajectory --help"},
 		{"help_queue.txt", "queue --help"},
 		{"help_queue_limit.txt", "queue limit --help"},
 		{"help_queue_pause.txt", "queue pause --help"},
@@ -154,6 +156,22 @@ func someQueueKeys() ([]api.QueueKey, []api.QueueChange) {
 		}
 }
 
+// someAgents are agents of every kind.
+func someAgents(t *testing.T) []agent.Info {
+	t.Helper()
+	var list []agent.Info
+	for _, name := range []string{"claude-code", "cursor-cli", "nop", "mini-swe-agent", "command", "goose"} {
+		info, known := agent.Find(name)
+		if !known {
+			t.Fatalf("there is no agent %s", name)
+		}
+		list = append(list, info)
+	}
+	return list
+}
+
+func isReady(i agent.Info) bool { return i.Name == "claude-code" }
+
 func plain(s string) string {
 	var b bytes.Buffer
 	w := colorprofile.Writer{Forward: &b, Profile: colorprofile.NoTTY}
@@ -188,6 +206,11 @@ func TestTablesFitTheirWidth(t *testing.T) {
 		{"trials_80.txt", 80, func(w int) string { return trialsTable(w, someTrials(), now) }},
 		{"trials_160.txt", 160, func(w int) string { return trialsTable(w, someTrials(), now) }},
 		{"experiments_80.txt", 80, func(w int) string { return experimentsTable(w, experiments, now) }},
+		{"agents_80.txt", 80, func(w int) string { return agentsTable(w, someAgents(t), isReady) }},
+		{"agents_160.txt", 160, func(w int) string { return agentsTable(w, someAgents(t), isReady) }},
+		{"agent_claude-code.txt", 80, func(w int) string { return agentText(w, someAgents(t)[0], true) }},
+		{"agent_cursor-cli.txt", 80, func(w int) string { return agentText(w, someAgents(t)[1], false) }},
+		{"agent_nop.txt", 80, func(w int) string { return agentText(w, someAgents(t)[2], false) }},
 		{"experiments_160.txt", 160, func(w int) string { return experimentsTable(w, experiments, now) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

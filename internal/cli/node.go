@@ -73,7 +73,7 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 	if err != nil {
 		return err
 	}
-	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: own.sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits, Lease: n.cfg.Lease})
+	n.queue = queue.New(n.db, queue.Options{Log: n.log, Sealer: own.sealer, DefaultLimit: n.cfg.DefaultModelConcurrency, Limits: limits, Lease: n.cfg.Lease, DailyBudget: n.cfg.DailyBudget.Budget})
 	withWorker := n.cfg.AutoStartWorkers && !f.noWorker
 	providers, kind, err := n.chooseSandboxes(ctx, withWorker)
 	if err != nil {
@@ -83,9 +83,13 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return err
 	}
+	prices, err := priceTable(n.cfg)
+	if err != nil {
+		return err
+	}
 	n.server, err = server.New(server.Config{
 		DB: n.db, Queue: n.queue, Blobs: own.blobs, Log: n.log, Version: Version(), Environment: kind,
-		APIKey: n.cfg.APIKey, MaxUploadBytes: n.cfg.MaxTaskUploadMB << 20, TempDir: tmp,
+		APIKey: n.cfg.APIKey, MaxUploadBytes: n.cfg.MaxTaskUploadMB << 20, TempDir: tmp, Prices: prices,
 	})
 	if err != nil || !withWorker {
 		return err
@@ -155,7 +159,7 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 		Server: client.New(url, client.Options{APIKey: cfg.APIKey}),
 		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
 		Slots: slots, Providers: providers, Dir: filepath.Join(dir, "work"), Owner: ownerOf(dir), Getenv: cfg.Getenv, Prices: prices,
-		Packages: &agent.Packages{Dir: filepath.Join(dir, "agents"), Given: cfg.AgentPackages},
+		Packages: &agent.Packages{Dir: filepath.Join(dir, agentsFolder), Given: cfg.AgentPackages},
 		Log:      log, DrainTimeout: drain,
 	})
 }

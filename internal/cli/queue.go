@@ -34,7 +34,7 @@ func (a *App) queueCommand() *cobra.Command {
 			return a.queue(cmd.Context(), f, strings.Join(args, ""))
 		},
 	}
-	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {queue_keys[], timestamp}, or the key with changes[]")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {queue_keys[], daily_budget, timestamp}, or the key with changes[]")
 	addAPIFlag(cmd.Flags(), &f.api)
 	cmd.AddCommand(a.queueLimitCommand(), a.queuePauseCommand(), a.queueResumeCommand())
 	return cmd
@@ -58,6 +58,10 @@ func (a *App) queue(ctx context.Context, f *queueFlags, key string) error {
 		return a.printJSON(q)
 	}
 	p := a.outPrinter()
+	if q.Daily != nil {
+		p.line("daily budget  " + dayWords(q.Daily, time.Now()))
+		p.line("")
+	}
 	if len(q.Keys) == 0 {
 		p.line("No queue keys yet: each comes with the first trial of its model.")
 		return nil

@@ -23,10 +23,14 @@ type runFlags struct {
 	nTrials     int
 	agentEnv    pairs
 	agentKwargs pairs
+	mcpConfig   []string
+	skills      []string
 	baseURL     string
 	budget      budgetFlag
 	trialBudget budgetFlag
 	record      bool
+	replay      string
+	helperModel string
 
 	env         string
 	envKwargs   pairs
@@ -108,15 +112,19 @@ func (f *runFlags) defineTasks(fs *pflag.FlagSet) {
 }
 
 func (f *runFlags) defineAgents(fs *pflag.FlagSet) {
-	fs.VarP(agentValue{&f.arms}, "agent", "a", "`AGENT`: who works on the tasks; repeatable (default "+defaultAgent+")")
+	fs.VarP(agentValue{&f.arms}, "agent", "a", "`AGENT`: who works on the tasks, or a FILE.toml that describes a program of your own; repeatable (default "+defaultAgent+")")
 	fs.VarP(modelValue{&f.arms}, "model", "m", "`MODEL`: of the agent before it, or of all agents if it stands first; several are run one beside the other")
 	fs.IntVar(&f.nTrials, "n-trials", 1, "`N`: trials of each task with each agent and model")
 	fs.Var(f.agentEnv, "ae", "`KEY=VALUE`: environment of the agent; repeatable (also --agent-env)")
 	fs.Var(f.agentKwargs, "ak", "`KEY=VALUE`: option of the agent; repeatable (also --agent-kwarg)")
+	fs.StringArrayVar(&f.mcpConfig, "mcp-config", nil, "`FILE`: tool servers for the agents, besides the task's (JSON, YAML or TOML); repeatable")
+	fs.StringArrayVar(&f.skills, "skill", nil, "`DIR`: skill for the agents, a folder with a SKILL.md, or a folder of such folders; repeatable")
 	fs.StringVar(&f.baseURL, "base-url", "", "`URL`: of the model's API, instead of the provider's; as the worker reaches it")
 	fs.Var(&f.budget, "budget", "`AMOUNT`: of the experiment, such as 25usd, 2mtok or 100calls, or several with commas; when it is used up, agents are stopped")
 	fs.Var(&f.trialBudget, "trial-budget", "`AMOUNT`: of each trial")
 	fs.BoolVar(&f.record, "record", false, "keep all that agents ask models and what is answered, in model-requests.jsonl of each trial")
+	fs.StringVar(&f.replay, "replay", "", "`EXPERIMENT`: name or id of one that was run with --record: its trials' answers stand for the models', without provider, key and cost")
+	fs.StringVar(&f.helperModel, "helper-model", "", "`POLICY`: what becomes of calls of other models than the trial's, as for titles: allow, same (the trial's own is asked), refuse, or the MODEL that is asked instead (default allow, with --base-url same)")
 }
 
 func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
@@ -207,6 +215,10 @@ func (f *runFlags) check() error {
 		return usagef("--task names one uploaded task: leave out the path, the data set and the filters")
 	case f.api != "" && f.port != 0:
 		return usagef("--api and --port both say where the server is: give one")
+	case f.replay != "" && f.baseURL != "":
+		return usagef("--replay asks no model: leave out --base-url")
+	case f.replay != "" && f.helperModel != "":
+		return usagef("--replay resolves helper models as they were when it was recorded: leave out --helper-model")
 	case f.baseURL != "" && !isHTTP(f.baseURL):
 		return usagef("--base-url %q: want an address such as http://127.0.0.1:8080/v1", f.baseURL)
 	case f.given("priority") && f.priority != "low" && f.priority != "high":

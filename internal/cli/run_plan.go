@@ -2,11 +2,13 @@ package cli
 
 import (
 	"encoding/json"
+	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
 
 	"oddish/api"
+	"oddish/internal/agent"
 	"oddish/internal/dataset"
 	"oddish/internal/model"
 )
@@ -59,7 +61,7 @@ func (a *App) planRun(f *runFlags) (*runPlan, error) {
 	if err := checkGlobs(append(slices.Clone(p.include), p.exclude...)); err != nil {
 		return nil, err
 	}
-	if p.arms, err = planArms(f, file); err != nil {
+	if p.arms, err = a.planArms(f, file); err != nil {
 		return nil, err
 	}
 	p.noVerify = f.noVerify || (!f.verify && file.DisableVerification != nil && *file.DisableVerification)
@@ -86,7 +88,7 @@ func (p *runPlan) takeTasks(file *sweepFile) {
 }
 
 // planArms takes the agents from the flags, or from the file when no flag names one, and adds what flags say about all of them.
-func planArms(f *runFlags, file *sweepFile) ([]arm, error) {
+func (a *App) planArms(f *runFlags, file *sweepFile) ([]arm, error) {
 	arms := f.arms.arms()
 	if f.config != "" && !f.given("agent") {
 		if f.given("model") {
@@ -94,8 +96,20 @@ func planArms(f *runFlags, file *sweepFile) ([]arm, error) {
 		}
 		arms = file.arms()
 	}
+	servers, err := a.readMCPConfigs(f.mcpConfig)
+	if err != nil {
+		return nil, err
+	}
+	skills, err := a.readSkills(f.skills)
+	if err != nil {
+		return nil, err
+	}
 	for i := range arms {
 		r := &arms[i]
+		r.MCP, r.Skills = servers, skills
+		if err := a.readAgentFile(r); err != nil {
+			return nil, err
+		}
 		if r.NTrials == 0 || f.given("n-trials") {
 			r.NTrials = f.nTrials
 		}
@@ -107,12 +121,15 @@ func planArms(f *runFlags, file *sweepFile) ([]arm, error) {
 		for k, v := range f.agentKwargs {
 			kwargs[k] = v
 		}
-		r.Kwargs = kwargs
+		info, _ := agent.Find(r.Agent)
+		if r.Kwargs, err = info.ReadFiles(kwargs, func(path string) ([]byte, error) { return os.ReadFile(a.path(path)) }); err != nil {
+			return nil, usagef("%v", err)
+		}
 		if !model.Local(r.Agent) {
-			r.BaseURL, r.Budget, r.Record = f.baseURL, f.trialBudget.b, f.record
+			r.BaseURL, r.Budget, r.Record, r.Replay, r.Helper = f.baseURL, f.trialBudget.b, f.record, f.replay, f.helperModel
 		}
 	}
-	return arms, checkArms(arms)
+	return arms, checkArms(arms, f.budget.b)
 }
 
 func merged(a, b map[string]string) map[string]string {

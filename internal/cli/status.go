@@ -35,7 +35,7 @@ func (a *App) statusCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&f.experiment, "experiment", "e", "", "`NAME`: name or id of an experiment")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "show progress until the trials have ended")
 	cmd.Flags().IntVar(&f.limit, "limit", 10, "`N`: show so many experiments, the latest")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {server, experiments[]}, or {task}, or {experiment, trials[]}")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {server, daily_budget, experiments[]}, or {task}, or {experiment, trials[]}")
 	addAPIFlag(cmd.Flags(), &f.api)
 	return cmd
 }
@@ -75,13 +75,17 @@ func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) 
 	if err != nil {
 		return err
 	}
+	queue, err := c.client.Queue(ctx)
+	if err != nil {
+		return err
+	}
 	if f.json {
 		if page.Items == nil {
 			page.Items = []api.Experiment{}
 		}
 		return a.printJSON(map[string]any{"server": map[string]any{
 			"url": c.endpoint.url, "status": h.Status, "database": h.Database, "version": h.Version, "pid": h.PID,
-		}, "experiments": page.Items})
+		}, "daily_budget": queue.Daily, "experiments": page.Items})
 	}
 	p := a.outPrinter()
 	glyph, style := "✓", styleGood
@@ -90,6 +94,9 @@ func (a *App) statusOverview(ctx context.Context, c connection, f *statusFlags) 
 	}
 	p.line(fmt.Sprintf("server    %s %s, version %s, process %d", p.style(style).Render(glyph+" "+h.Status), c.endpoint.url, h.Version, h.PID))
 	p.line("database  " + h.Database)
+	if queue.Daily != nil {
+		p.line("today     " + dayWords(queue.Daily, time.Now()))
+	}
 	p.line("")
 	if len(page.Items) == 0 {
 		p.line("No experiments yet. Start one: oddish run PATH -a AGENT")
@@ -128,6 +135,11 @@ func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags
 	}
 	if used := usageWords(e); used != "" {
 		p.line("models      " + used)
+	}
+	if queue, err := c.client.Queue(ctx); err != nil {
+		return err
+	} else if d := queue.Daily; d != nil && d.Exceeded {
+		p.line("today       " + dayWords(d, time.Now()))
 	}
 	p.line("")
 	a.showTrials(trials, f.watch)

@@ -28,6 +28,7 @@ type summary struct {
 	costUSD   float64        // likewise
 	priced    int            // trials that tell their cost
 	modelled  int            // trials that tell their tokens, or their cost
+	replayed  int            // of those: without cost, since they are replays
 }
 
 func summarize(trials []api.Trial) summary {
@@ -82,6 +83,9 @@ func (s *summary) addUsage(t api.Trial) {
 	if t.InputTokens != nil || t.CostUSD != nil {
 		s.modelled++
 	}
+	if t.CostSource != nil && *t.CostSource == api.CostFromReplay {
+		s.replayed++
+	}
 }
 
 // usage says what was used of models; empty: nothing is known.
@@ -91,7 +95,9 @@ func (s summary) usage() string {
 	}
 	text := formatTokens(s.tokens) + " tokens"
 	switch {
-	case s.priced == s.modelled:
+	case s.replayed > 0 && s.replayed == s.modelled:
+		return text + " replayed"
+	case s.priced == s.modelled-s.replayed:
 		return text + " · " + formatUSD(s.costUSD)
 	case s.priced > 0:
 		return text + " · " + formatUSD(s.costUSD) + fmt.Sprintf(" (of %d)", s.priced)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"oddish/api"
 )
@@ -51,6 +52,25 @@ func costWords(u *api.Usage, b *api.ExperimentBudget) string {
 		cost += " of " + formatUSD(*b.USD)
 	}
 	return cost
+}
+
+// dayWords say what was used today of the server's budget of the day, and until when it is used up.
+func dayWords(d *api.DailyBudget, now time.Time) string {
+	var parts []string
+	if d.Tokens != nil {
+		parts = append(parts, formatTokens(d.SpentTokens)+" of "+formatTokens(*d.Tokens)+" tokens")
+	}
+	if d.USD != nil {
+		parts = append(parts, formatUSD(d.SpentUSD)+" of "+formatUSD(*d.USD))
+	}
+	if d.Calls != nil {
+		parts = append(parts, fmt.Sprintf("%d of %d calls", d.SpentCalls, *d.Calls))
+	}
+	if d.Exceeded {
+		rest := formatClock(max(d.Until.Sub(now), 0))
+		parts = append(parts, styleOf(styleWarn).Render("used up: nothing that calls a model starts before "+d.Until.UTC().Format("15:04")+" UTC, in "+rest))
+	}
+	return strings.Join(parts, " · ")
 }
 
 func valueOf(n *int64) int64 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"testing"
+	"time"
 
 	"oddish/api"
 )
@@ -22,6 +23,23 @@ func TestBudgetsAreRead(t *testing.T) {
 		if err := f.Set(s); err == nil {
 			t.Errorf("%q is read as %+v", s, f.b)
 		}
+	}
+}
+
+func TestTheBudgetOfTheDayIsPutIntoWords(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 25, 20, 47, 30, 0, time.UTC)
+	usd, tokens, calls := 50.0, int64(2_000_000), int64(100)
+	d := api.DailyBudget{
+		Budget: api.Budget{USD: &usd, Tokens: &tokens, Calls: &calls}, Spent: api.Spent{SpentUSD: 12.5, SpentTokens: 900_000, SpentCalls: 7},
+		Until: time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC),
+	}
+	if got, want := dayWords(&d, now), "900.0k of 2.00M tokens · $12.50 of $50.00 · 7 of 100 calls"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	d.Budget, d.Exceeded = api.Budget{USD: &usd}, true
+	if got, want := dayWords(&d, now), "$12.50 of $50.00 · used up: nothing that calls a model starts before 00:00 UTC, in 3h12m"; plain(got) != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -53,11 +71,16 @@ func TestASummarySaysWhatModelsCost(t *testing.T) {
 	usd := 0.25
 	priced := api.Trial{Status: api.StatusSuccess, InputTokens: n(900), OutputTokens: n(100), CostUSD: &usd}
 	unpriced := api.Trial{Status: api.StatusSuccess, InputTokens: n(900), OutputTokens: n(100)}
+	replay := api.CostFromReplay
+	replayed := unpriced
+	replayed.CostSource = &replay
 	for want, trials := range map[string][]api.Trial{
 		"":                            {{Status: api.StatusSuccess}},
 		"2.0k tokens · $0.50":         {priced, priced, {Status: api.StatusSuccess}},
 		"2.0k tokens · $0.25 (of 1)":  {priced, unpriced},
 		"1.0k tokens of unknown cost": {unpriced},
+		"1.0k tokens replayed":        {replayed},
+		"2.0k tokens · $0.25":         {replayed, priced},
 	} {
 		if got := summarize(trials).usage(); got != want {
 			t.Errorf("usage is %q, want %q", got, want)

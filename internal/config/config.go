@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"oddish/api"
 )
 
 // Config holds every setting. Obtain it from Load.
@@ -46,6 +48,8 @@ type Config struct {
 	DefaultModelConcurrency int `env:"ODDISH_DEFAULT_MODEL_CONCURRENCY" envDefault:"8"`
 	// Limits of single queue keys as JSON, such as `{"openai/gpt-5.2": 4}`; 0 stops a key. `"openai/*"` bounds all keys of a provider together, on top of their own limits. The agents `nop` and `oracle` have the key `local` (default: twice the processors, at least 4).
 	ModelConcurrencyOverrides Limits `env:"ODDISH_MODEL_CONCURRENCY_OVERRIDES"`
+	// What all trials together may use of models on a day of UTC, such as `50usd`, `20mtok`, `5000calls`, or several of these with commas. When it is used up, running agents are stopped and only trials that call no model start until the day is over. All servers on one database need the same. Default: no budget.
+	DailyBudget Budget `env:"ODDISH_DAILY_BUDGET"`
 	// How long the worker of a running trial may be silent before the trial is run again elsewhere, at least `2s`. Workers send a heartbeat four times as often. A shorter one finds dead workers sooner and takes trials from live ones whose machine or network stalls.
 	Lease time.Duration `env:"ODDISH_LEASE" envDefault:"60s"`
 	// Sandbox of trials that ask for none: `builtin`, `docker` or `fake`. Default: `docker` where an engine answers, else `builtin`.
@@ -68,7 +72,7 @@ type Config struct {
 	// How long a worker that is told to stop lets its running trials go on before it hands them back to the queue.
 	DrainTimeout time.Duration `env:"ODDISH_DRAIN_TIMEOUT" envDefault:"30s"`
 
-	// File (YAML or JSON) with prices of models that come before the builtin ones, see docs/models.md. Workers read it when they start.
+	// File (YAML or JSON) with prices of models that come before the builtin ones, see docs/models.md. Servers, for its aliases, and workers read it when they start.
 	PricesFile string `env:"ODDISH_PRICES_FILE"`
 	// Folder with the programs of agents as archives, for a worker that cannot download them; see docs/agents.md. Others are made once and kept in `agents` in the data directory.
 	AgentPackages string `env:"ODDISH_AGENT_PACKAGES"`
@@ -87,6 +91,19 @@ type Config struct {
 	Env map[string]string `env:"-"`
 	// Warnings name lines of .env that could not be read.
 	Warnings []string `env:"-"`
+}
+
+// Budget is what may be used of models; nil: no budget.
+type Budget struct{ *api.Budget }
+
+// UnmarshalText reads what api.ParseBudget does.
+func (b *Budget) UnmarshalText(text []byte) error {
+	parsed, err := api.ParseBudget(string(text))
+	if err != nil {
+		return err
+	}
+	b.Budget = &parsed
+	return nil
 }
 
 // Limits are trials at once by queue key.

@@ -85,6 +85,7 @@ func TestBadValuesNameTheVariable(t *testing.T) {
 		{"ODDISH_API_PORT=70000", "ODDISH_API_PORT", "65535"},
 		{"ODDISH_DRAIN_TIMEOUT=30", "ODDISH_DRAIN_TIMEOUT", "missing unit"},
 		{"ODDISH_LEASE=1s", "ODDISH_LEASE", "1s is too short: want 2s or more"},
+		{"ODDISH_DAILY_BUDGET=50", "ODDISH_DAILY_BUDGET", "such as 25usd"},
 		{"ODDISH_LOG_LEVEL=loud", "ODDISH_LOG_LEVEL", "loud"},
 		{"ODDISH_LOG_FORMAT=xml", "ODDISH_LOG_FORMAT", "xml"},
 		{"ODDISH_WORKER_SLOTS=-3", "ODDISH_WORKER_SLOTS", "0 or more"},
@@ -199,5 +200,19 @@ func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTheDailyBudgetIsReadAsTheOthers(t *testing.T) {
+	t.Parallel()
+	c, err := Load(t.TempDir(), []string{"HOME=/h", "ODDISH_DAILY_BUDGET=50usd,2mtok"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := c.DailyBudget; b.Budget == nil || *b.USD != 50 || *b.Tokens != 2_000_000 || b.Calls != nil {
+		t.Errorf("budget: %+v", b.Budget)
+	}
+	if c, err = Load(t.TempDir(), []string{"HOME=/h"}); err != nil || c.DailyBudget.Budget != nil {
+		t.Errorf("without one: %+v, %v", c.DailyBudget.Budget, err)
 	}
 }

@@ -1,7 +1,7 @@
 // Package llm names the dialects in which model providers are spoken to.
 //
 // The packages below it are the parts of the road between an agent and a provider: sse cuts streams into events, usage
-// reads tokens from answers, price turns tokens into money, gateway is the proxy that stands between the two, and
+// reads tokens from answers, price turns tokens into money, transcript keeps what is said, gateway is the proxy that stands between the two, and
 // fakellm is a provider to test against. None of them knows trials, sandboxes or the queue.
 package llm
 

@@ -67,8 +67,12 @@ func (q *Queue) claimAgain(ctx context.Context, c api.Claim, wake <-chan struct{
 	if q.lookout.isEmpty(c.Sandboxes, wake, now) {
 		return nil, nil
 	}
+	w, err := q.wishOf(ctx, q.db.Read(), c, now)
+	if err != nil {
+		return nil, err
+	}
 	var args store.Args
-	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, c.Sandboxes, now) + " AND " + patternRuns + ")" +
+	query := "SELECT EXISTS (SELECT 1 FROM queue_keys k WHERE " + readyFor(&args, w) + " AND " + patternRuns + ")" +
 		" OR EXISTS (SELECT 1 FROM jobs WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= " + args.Add(now.UnixMilli()) + ")"
 	var found bool
 	if err := q.db.Read().QueryRowContext(ctx, query, args.Values...).Scan(&found); err != nil {
@@ -76,7 +80,6 @@ func (q *Queue) claimAgain(ctx context.Context, c api.Claim, wake <-chan struct{
 	}
 	var claimed []Claimed
 	if found {
-		var err error
 		if claimed, err = q.claimNow(ctx, c, false); err != nil {
 			return nil, err
 		}

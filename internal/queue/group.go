@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"oddish/internal/store"
 )
@@ -33,17 +32,17 @@ func (g *group) take() {
 // patternRuns is the condition that the pattern above key k is not paused.
 const patternRuns = "NOT EXISTS (SELECT 1 FROM queue_keys p WHERE p.queue_key = k.pattern AND p.paused = 1)"
 
-// groupsQuery finds the patterns that are not paused above keys that have something for the sandbox kinds.
-func groupsQuery(args *store.Args, kinds []string, now time.Time) string {
+// groupsQuery finds the patterns that are not paused above keys that have something to claim.
+func groupsQuery(args *store.Args, w wish) string {
 	return "SELECT p.queue_key, p.max_running FROM queue_keys p WHERE p.paused = 0" +
-		" AND EXISTS (SELECT 1 FROM queue_keys k WHERE k.pattern = p.queue_key AND " + readyFor(args, kinds, now) + ") ORDER BY p.queue_key"
+		" AND EXISTS (SELECT 1 FROM queue_keys k WHERE k.pattern = p.queue_key AND " + readyFor(args, w) + ") ORDER BY p.queue_key"
 }
 
-// lockGroups locks the patterns above keys that have something for the sandbox kinds, always in the same order. Also those without
+// lockGroups locks the patterns above keys that have something to claim, always in the same order. Also those without
 // a limit: one that is set at this moment must hold for the claims after it.
-func (l *ledger) lockGroups(ctx context.Context, kinds []string) (map[string]*group, error) {
+func (l *ledger) lockGroups(ctx context.Context, w wish) (map[string]*group, error) {
 	var args store.Args
-	query := groupsQuery(&args, kinds, l.now) + l.db.ByteOrder() + l.db.ForUpdate()
+	query := groupsQuery(&args, w) + l.db.ByteOrder() + l.db.ForUpdate()
 	groups := map[string]*group{}
 	err := readRows(ctx, l.tx, query, args.Values, func(scan func(...any) error) error {
 		var pattern string

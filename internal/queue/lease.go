@@ -24,7 +24,14 @@ func (q *Queue) Heartbeat(ctx context.Context, h api.Heartbeat) (api.HeartbeatAc
 		if err != nil {
 			return fmt.Errorf("note worker %s: %w", h.WorkerID, err)
 		}
-		return inChunks(refs, func(some []api.JobRef) error { return l.renew(ctx, some, &ack) })
+		return inChunks(refs, func(some []api.JobRef) error {
+			if err := l.renew(ctx, some, &ack); err != nil {
+				return err
+			}
+			held, err := q.exceededToday(ctx, l, some)
+			ack.DayExceeded = append(ack.DayExceeded, held...)
+			return err
+		})
 	})
 	if err != nil {
 		return api.HeartbeatAck{}, err
@@ -112,7 +119,7 @@ func (q *Queue) Progress(ctx context.Context, jobID, lease string, p api.Progres
 			}
 		}
 		if asksForBudget(p.Events) {
-			ack.BudgetExceeded, err = l.exceeded(ctx, &j)
+			ack.BudgetExceeded, err = q.exceeded(ctx, l, &j)
 		}
 		return err
 	})

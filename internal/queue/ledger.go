@@ -25,6 +25,7 @@ type ledger struct {
 	events  map[string][]api.Event // by experiment
 	trim    map[string]bool        // trials that may have too many events
 	used    map[string]used        // by experiment
+	paid    map[string]used        // the same without replays
 	due     time.Time              // earliest lease end or retry among the changes
 	wake    bool                   // there may be something to claim
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"oddish/api"
+	"oddish/internal/model"
 	"oddish/internal/store"
 )
 
@@ -41,11 +42,15 @@ func compareCandidates(a, b candidate) int {
 // pick chooses the jobs to claim. The rows of their queue keys and of the patterns above them are locked first and running jobs
 // counted in later statements, which see what the holders of the locks before have committed: that makes limits exact on PostgreSQL.
 func (q *Queue) pick(ctx context.Context, l *ledger, c api.Claim) ([]candidate, error) {
-	groups, err := l.lockGroups(ctx, c.Sandboxes)
+	w, err := q.wishOf(ctx, l.tx, c, l.now)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := l.lockReadyKeys(ctx, c.Sandboxes, groups)
+	groups, err := l.lockGroups(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.lockReadyKeys(ctx, w, groups)
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
@@ -73,9 +78,25 @@ func (q *Queue) limitInForce(k *keyState) int {
 	return a.effective(q.limits.of(k.key, k.override))
 }
 
-// readyFor is the condition that key k is neither paused nor held and has a job which may be claimed and needs one of the sandbox kinds.
-func readyFor(args *store.Args, kinds []string, now time.Time) string {
-	return "k.paused = 0 AND (k.held_until IS NULL OR k.held_until <= " + args.Add(now.UnixMilli()) + ") AND " + serverRuns + " AND EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(kinds) + ")"
+// wish is what a claim may take.
+type wish struct {
+	kinds []string // of sandboxes
+	now   time.Time
+	local bool // only trials that call no model: the budget of the day is used up
+}
+
+func (q *Queue) wishOf(ctx context.Context, db store.Querier, c api.Claim, now time.Time) (wish, error) {
+	over, err := q.dayOver(ctx, db, now, nil)
+	return wish{kinds: c.Sandboxes, now: now, local: over}, err
+}
+
+// readyFor is the condition that key k is neither paused nor held and has a job which the wish allows to claim.
+func readyFor(args *store.Args, w wish) string {
+	condition := "k.paused = 0 AND (k.held_until IS NULL OR k.held_until <= " + args.Add(w.now.UnixMilli()) + ") AND " + serverRuns + " AND EXISTS (SELECT 1 FROM jobs j WHERE j.ready = 1 AND j.queue_key = k.queue_key AND j.environment IN " + args.List(w.kinds) + ")"
+	if w.local {
+		condition += " AND k.queue_key = '" + model.LocalKey + "'"
+	}
+	return condition
 }
 
 // urgentFor is the condition that key k has a job of high priority which may be claimed and needs one of the sandbox kinds.
@@ -85,10 +106,10 @@ func urgentFor(args *store.Args, kinds []string) string {
 
 // lockReadyKeys locks the queue keys that have something for the sandbox kinds, always in the same order. Keys under a
 // pattern that is not among the locked groups are left out: it is paused, or they came up after those were locked.
-func (l *ledger) lockReadyKeys(ctx context.Context, kinds []string, groups map[string]*group) ([]keyState, error) {
+func (l *ledger) lockReadyKeys(ctx context.Context, w wish, groups map[string]*group) ([]keyState, error) {
 	var args store.Args
-	query := "SELECT k.queue_key, k.pattern, k.max_running, k.adapted, k.served_at, CASE WHEN " + urgentFor(&args, kinds) + " THEN 0 ELSE 1 END" +
-		" FROM queue_keys k WHERE " + readyFor(&args, kinds, l.now) +
+	query := "SELECT k.queue_key, k.pattern, k.max_running, k.adapted, k.served_at, CASE WHEN " + urgentFor(&args, w.kinds) + " THEN 0 ELSE 1 END" +
+		" FROM queue_keys k WHERE " + readyFor(&args, w) +
 		" AND k.pattern IN " + args.List(append(slices.Sorted(maps.Keys(groups)), "")) +
 		" ORDER BY k.queue_key" + l.db.ByteOrder() + l.db.ForUpdate()
 	var keys []keyState

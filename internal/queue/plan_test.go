@@ -64,12 +64,13 @@ func TestNoStatementOfTheQueueScansAllJobs(t *testing.T) {
 	}
 	db := storetest.Open(t)
 	var args store.Args
-	ready := readyFor(&args, []string{"builtin", "docker"}, time.Now())
+	w := wish{kinds: []string{"builtin", "docker"}, now: time.Now()}
+	ready := readyFor(&args, w)
 	var groupArgs, runningArgs store.Args
 	statements := map[string]struct{ query, index string }{
 		"which keys have something":               {"SELECT k.queue_key FROM queue_keys k WHERE " + ready, "jobs_ready"},
 		"count running":                           {"SELECT queue_key, COUNT(*) FROM jobs WHERE state = 'running' AND queue_key IN ($1, $2) GROUP BY queue_key", "jobs_running"},
-		"patterns above keys that have something": {groupsQuery(&groupArgs, []string{"builtin", "docker"}, time.Now()), "queue_keys_pattern"},
+		"patterns above keys that have something": {groupsQuery(&groupArgs, w), "queue_keys_pattern"},
 		"count running under patterns":            {groupRunningQuery(&runningArgs, []string{"a/*", "b/*"}), "jobs_running"},
 		"changes of a key":                        {changesQuery, "sqlite_autoindex_queue_changes_1"},
 		"due retries":                             {"UPDATE jobs SET ready = 1 WHERE state = 'retrying' AND ready = 0 AND held = 0 AND available_at <= $1", "jobs_delayed"},

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"time"
 
+	"oddish/api"
 	"oddish/internal/model"
 	"oddish/internal/store"
 )
@@ -32,6 +33,7 @@ type Options struct {
 	LocalLimit   int            // of the key "local"; 0: twice the cores, at least 4
 	MaxAttempts  int            // of submissions that do not say; 0: 3
 	Lease        time.Duration  // how long a run may go without a heartbeat; 0: 60 s
+	DailyBudget  *api.Budget    // of all trials together on a day of UTC; nil: none. The same for all queues of a database
 	Now          func() time.Time
 }
 
@@ -51,6 +53,8 @@ type Queue struct {
 	limits      limits
 	maxAttempts int
 	lease       time.Duration
+	daily       *api.Budget
+	dayEnds     time.Time // see turnDay
 	now         func() time.Time
 	random      func() float64 // in [0, 1)
 	hub         *hub
@@ -64,7 +68,7 @@ type Queue struct {
 // claims to hear of retries that have become due.
 func New(db *store.DB, o Options) *Queue {
 	q := &Queue{
-		db: db, log: o.Log, sealer: o.Sealer, limits: newLimits(o), maxAttempts: o.MaxAttempts, lease: o.Lease, now: o.Now,
+		db: db, log: o.Log, sealer: o.Sealer, limits: newLimits(o), maxAttempts: o.MaxAttempts, lease: o.Lease, daily: o.DailyBudget, now: o.Now,
 		random: rand.Float64, hub: newHub(), lookout: newLookout(), alarm: newAlarm(),
 	}
 	if q.log == nil {

@@ -66,6 +66,7 @@ func (q *Queue) extendLeases(ctx context.Context) error {
 // tend does what is due and returns how long there will be nothing to do.
 func (q *Queue) tend(ctx context.Context) (time.Duration, error) {
 	now := q.now()
+	day := q.turnDay(now)
 	q.alarm.set(now.Add(safetyPoll)) // before looking, so that no change is missed
 	next, err := q.nextDue(ctx)
 	if err == nil && next != nil && !next.After(now) {
@@ -76,7 +77,10 @@ func (q *Queue) tend(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	if next == nil {
+	if next == nil || !day.IsZero() && day.Before(*next) {
+		next = &day
+	}
+	if next.IsZero() {
 		return safetyPoll, nil
 	}
 	// A change that came between the look and this has left its signal.

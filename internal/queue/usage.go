@@ -62,8 +62,12 @@ func usageOf(f *api.Finish) api.Usage {
 
 // use notes what the present run of the job has used so far. What u does not know stays as it is.
 func (l *ledger) use(ctx context.Context, j *job, u api.Usage) error {
-	if u == (api.Usage{}) {
+	if u.IsZero() {
 		return nil
+	}
+	models, err := nullList(u.Models)
+	if err != nil {
+		return err
 	}
 	row := l.tx.QueryRowContext(ctx, "SELECT "+usedColumns+" FROM attempts WHERE trial_id = $1 AND attempt = $2", j.id, j.attempt)
 	before, err := scanUsed(row.Scan)
@@ -73,20 +77,37 @@ func (l *ledger) use(ctx context.Context, j *job, u api.Usage) error {
 	const query = `UPDATE attempts SET input_tokens = COALESCE($1, input_tokens), cache_tokens = COALESCE($2, cache_tokens),
 			output_tokens = COALESCE($3, output_tokens), cost_usd = $4, cache_write_tokens = COALESCE($5, cache_write_tokens),
 			reasoning_tokens = COALESCE($6, reasoning_tokens), model_calls = COALESCE($7, model_calls),
-			cost_estimated = COALESCE($8, cost_estimated), cost_source = $9, price_version = $10
-		WHERE trial_id = $11 AND attempt = $12
+			cost_estimated = COALESCE($8, cost_estimated), cost_source = $9, price_version = $10, model_usage = COALESCE($11, model_usage)
+		WHERE trial_id = $12 AND attempt = $13
 		RETURNING ` + usedColumns
 	row = l.tx.QueryRowContext(ctx, query, u.InputTokens, u.CacheTokens, u.OutputTokens, u.CostUSD, u.CacheWriteTokens,
-		u.ReasoningTokens, u.ModelCalls, store.NullFlag(u.CostEstimated), u.CostSource, u.PriceVersion, j.id, j.attempt)
+		u.ReasoningTokens, u.ModelCalls, store.NullFlag(u.CostEstimated), u.CostSource, u.PriceVersion, models, j.id, j.attempt)
 	after, err := scanUsed(row.Scan)
 	if err != nil {
 		return err
 	}
-	if l.used == nil {
-		l.used = map[string]used{}
-	}
-	l.used[j.experimentID] = l.used[j.experimentID].plus(after.minus(before))
+	l.note(j, after.minus(before), u.CostSource)
 	return nil
+}
+
+// note adds to what the transaction has used.
+func (l *ledger) note(j *job, u used, source string) {
+	if l.used == nil {
+		l.used, l.paid = map[string]used{}, map[string]used{}
+	}
+	l.used[j.experimentID] = l.used[j.experimentID].plus(u)
+	if source != api.CostFromReplay {
+		l.paid[j.experimentID] = l.paid[j.experimentID].plus(u)
+	}
+}
+
+// nullList is JSON, or null for an empty list: unknown.
+func nullList[V any](list []V) (*string, error) {
+	if len(list) == 0 {
+		return nil, nil
+	}
+	text, err := store.JSON(list)
+	return &text, err
 }
 
 // writeUsed adds what was used to the sums of the experiments. Their rows are locked after all others.
@@ -107,11 +128,8 @@ func (l *ledger) writeUsed(ctx context.Context) error {
 			return fmt.Errorf("add up the usage of experiment %s: %w", experimentID, err)
 		}
 	}
-	return nil
+	return l.writePaid(ctx)
 }
-
-// experimentBudget is the name of an experiment's budget in answers to workers.
-const experimentBudget = "experiment"
 
 // exceeded names the budget that the job's experiment has used up, with what this transaction adds; empty: there is room.
 func (l *ledger) exceeded(ctx context.Context, j *job) (string, error) {
@@ -124,7 +142,7 @@ func (l *ledger) exceeded(ctx context.Context, j *job) (string, error) {
 	if n == 0 {
 		return "", nil
 	}
-	return experimentBudget, nil
+	return api.BudgetExperiment, nil
 }
 
 // exceededAmong gives those of the jobs whose experiments have used their budgets up.

@@ -46,14 +46,15 @@ const (
 	ContextLengthExceededError       = "ContextLengthExceededError"
 	OutputLengthExceededError        = "OutputLengthExceededError"
 
-	UnsupportedTaskError = "UnsupportedTaskError" // the task or run asks for what this sandbox or version lacks
-	OutOfMemoryError     = "OutOfMemoryError"     // killed at its memory limit
-	SandboxLostError     = "SandboxLostError"     // the sandbox died in use
-	WorkerLost           = "WorkerLost"           // the worker went away or gave the trial back
-	BudgetExceeded       = "BudgetExceeded"       // the money, tokens or calls of the trial or of what it belongs to are used up
-	MissingAPIKeyError   = "MissingApiKeyError"   // nobody has set the key of the model's provider
-	AgentInstallError    = "AgentInstallError"    // the agent's program could not be brought into the sandbox
-	InternalError        = "InternalError"        // a fault of ours
+	UnsupportedTaskError  = "UnsupportedTaskError"  // the task or run asks for what this sandbox or version lacks
+	OutOfMemoryError      = "OutOfMemoryError"      // killed at its memory limit
+	SandboxLostError      = "SandboxLostError"      // the sandbox died in use
+	WorkerLost            = "WorkerLost"            // the worker went away or gave the trial back
+	BudgetExceeded        = "BudgetExceeded"        // the money, tokens or calls of the trial or of what it belongs to are used up
+	ReplayDivergenceError = "ReplayDivergenceError" // the agent asked what was not recorded
+	MissingAPIKeyError    = "MissingApiKeyError"    // nobody has set the key of the model's provider
+	AgentInstallError     = "AgentInstallError"     // the agent's program could not be brought into the sandbox
+	InternalError         = "InternalError"         // a fault of ours
 )
 
 // ClassOf gives what an error name means for another attempt. Unknown names are taken
@@ -64,7 +65,7 @@ func ClassOf(errorType string) api.ErrorClass {
 		RewardFileNotFoundError, RewardFileEmptyError, VerifierOutputParseError,
 		NonZeroAgentExitCodeError, OutputTokenExceededError, ContextWindowExceededError,
 		ContextLengthExceededError, OutputLengthExceededError, AgentSafetyRefusalError,
-		OutOfMemoryError, CancelledError:
+		OutOfMemoryError, CancelledError, ReplayDivergenceError:
 		return api.ClassResult
 	case SandboxBuildFailedError, UnsupportedTaskError, ServiceOperationsUnsupportedError, MissingExtraError,
 		FileNotFoundError, ValueError,

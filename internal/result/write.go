@@ -15,6 +15,8 @@ const (
 	LockFile         = "lock.json"
 	LogFile          = "trial.log"
 	ExceptionFile    = "exception.txt"
+	ModelLogFile     = "model-requests.jsonl"   // a line for each request that the agent made of its model
+	DivergenceFile   = "replay-divergence.json" // where a replay left its recording
 	AgentDir         = "agent"
 	VerifierDir      = "verifier"
 	ArtifactsDir     = "artifacts"

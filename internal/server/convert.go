@@ -58,7 +58,7 @@ func wireTrial(t store.Trial) api.Trial {
 		Reward: t.Reward, Rewards: t.Rewards, ErrorType: present(t.ErrorType), ErrorMessage: present(t.ErrorMessage),
 		InputTokens: t.InputTokens, CacheTokens: t.CacheTokens, OutputTokens: t.OutputTokens, CostUSD: t.CostUSD,
 		CacheWrites: t.CacheWriteTokens, Reasoning: t.ReasoningTokens, ModelCalls: t.ModelCalls, CostEstimated: t.CostEstimated,
-		CostSource: present(t.CostSource), PriceVersion: present(t.PriceVersion),
+		CostSource: present(t.CostSource), PriceVersion: present(t.PriceVersion), ModelUsage: t.UsageDetails.Models,
 		PhaseTiming: t.Phases, HasTrajectory: t.HasTrajectory,
 		CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 	}

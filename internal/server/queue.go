@@ -51,8 +51,12 @@ func (s *Server) queueKeys(ctx context.Context, _ *struct{}) (*queueOutput, erro
 	if err != nil {
 		return nil, s.fail(ctx, "queue", err)
 	}
+	day, err := s.queue.Day(ctx)
+	if err != nil {
+		return nil, s.fail(ctx, "queue", err)
+	}
 	now := s.now()
-	out := &queueOutput{Body: api.Queue{Timestamp: now.UTC(), Keys: make([]api.QueueKey, len(states))}}
+	out := &queueOutput{Body: api.Queue{Daily: day, Timestamp: now.UTC(), Keys: make([]api.QueueKey, len(states))}}
 	for i := range states {
 		out.Body.Keys[i] = toQueueKey(&states[i], now)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"oddish/internal/blob"
+	"oddish/internal/llm/price"
 	"oddish/internal/queue"
 	"oddish/internal/store"
 	"oddish/internal/web"
@@ -45,6 +46,8 @@ type Config struct {
 	APIKey string
 	// MaxUploadBytes limits one uploaded file. 0: DefaultMaxUploadBytes.
 	MaxUploadBytes int64
+	// Prices knows the aliases of models that submissions may name. Nil: the builtin table, which has none.
+	Prices *price.Table
 	// TempDir is where uploaded archives are unpacked to be checked. Empty: os.TempDir.
 	TempDir string
 }
@@ -83,6 +86,9 @@ func newServer(c Config) *Server {
 	}
 	if c.Environment == "" {
 		c.Environment = "builtin"
+	}
+	if c.Prices == nil {
+		c.Prices = price.Builtin()
 	}
 	if c.MaxUploadBytes <= 0 {
 		c.MaxUploadBytes = DefaultMaxUploadBytes

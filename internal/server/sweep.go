@@ -87,6 +87,9 @@ func (s *Server) submission(ctx context.Context, sw api.Sweep) (*queue.Submissio
 	if sw.AppendToTask && sw.ExperimentID == nil && task.ExperimentID != "" {
 		sw.ExperimentID = &task.ExperimentID // trials added without a word join the newest ones
 	}
+	if err := s.findReplays(ctx, task, &sw); err != nil {
+		return nil, err
+	}
 	version, err := s.sweepVersion(ctx, task, sw.ContentHash)
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ func (s *Server) checkSweep(sw *api.Sweep) error {
 	}
 	total := 0
 	for i := range sw.Configs {
-		if err := checkConfig(fmt.Sprintf("body.configs[%d]", i), &sw.Configs[i]); err != nil {
+		if err := s.checkConfig(fmt.Sprintf("body.configs[%d]", i), &sw.Configs[i], api.Lesser(sw.Budget, s.queue.DailyBudget())); err != nil {
 			return err
 		}
 		if total += sw.Configs[i].NTrials; total > maxSweepTrials {
@@ -48,7 +48,7 @@ func (s *Server) checkSweep(sw *api.Sweep) error {
 	return checkTimes("body.harbor", sw.Harbor)
 }
 
-func checkConfig(at string, c *api.SweepConfig) error {
+func (s *Server) checkConfig(at string, c *api.SweepConfig, budget *api.Budget) error {
 	if c.NTrials == 0 {
 		c.NTrials = 1
 	}
@@ -58,18 +58,56 @@ func checkConfig(at string, c *api.SweepConfig) error {
 	if err := checkEnvironment(c.Environment); err != nil {
 		return err
 	}
-	if !knownAgent(c.Agent) {
-		return refused(at+".agent", "unknown agent %q: known are %s", c.Agent, strings.Join(agentNames(), ", "))
-	}
-	if needsModel(c.Agent) && (c.Model == nil || model.Normalize(c.Agent, *c.Model) == model.Default) {
-		return refused(at+".model", "agent %s needs a model", c.Agent)
-	}
-	if c.AgentConfig != nil {
-		if err := checkBaseURL(at+".agent_config.base_url", c.AgentConfig.BaseURL); err != nil {
-			return err
-		}
+	s.resolveAliases(c)
+	if err := checkAgent(at, c, budget); err != nil {
+		return err
 	}
 	return checkTimes(at+".agent_config", c.AgentConfig)
+}
+
+// resolveAliases puts models in the places of what stands for them, before anything is told from their names.
+func (s *Server) resolveAliases(c *api.SweepConfig) {
+	if c.Model != nil {
+		resolved := s.cfg.Prices.Resolve(*c.Model)
+		c.Model = &resolved
+	}
+	if c.AgentConfig != nil && c.AgentConfig.HelperModel != "" {
+		config := *c.AgentConfig
+		config.HelperModel = s.cfg.Prices.Resolve(config.HelperModel)
+		c.AgentConfig = &config
+	}
+}
+
+// checkAgent refuses an agent that is not known, lacks a model, or has options that it does not take.
+func checkAgent(at string, c *api.SweepConfig, budget *api.Budget) error {
+	config := api.AgentConfig{}
+	if c.AgentConfig != nil {
+		config = *c.AgentConfig
+	}
+	info, known := agent.Find(c.Agent)
+	if !known && config.Base == "" {
+		return refused(at+".agent", "%v", agent.UnknownError(c.Agent))
+	}
+	if info.NeedsModel && (c.Model == nil || model.Normalize(c.Agent, *c.Model) == model.Default) {
+		return refused(at+".model", "agent %s needs a model", c.Agent)
+	}
+	if _, err := agent.New(c.Agent, agent.Options{Base: config.Base, Kwargs: config.Kwargs}); err != nil {
+		return refused(at+".agent_config.kwargs", "%v", err)
+	}
+	if err := info.CheckModelConfig(&config, budget); err != nil {
+		return refused(at+".agent_config", "%v", err)
+	}
+	id := ""
+	if c.Model != nil {
+		id = *c.Model
+	}
+	if err := agent.CheckModels(&config, id); err != nil {
+		return refused(at+".agent_config", "%v", err)
+	}
+	if err := info.CheckTools(c.Agent, &config); err != nil {
+		return refused(at+".agent_config", "%v", err)
+	}
+	return checkBaseURL(at+".agent_config.base_url", config.BaseURL)
 }
 
 // checkBaseURL refuses what is no address of a model's API. It is stored and shown, so it must hold no credentials.
@@ -131,30 +169,4 @@ func checkEnvironment(kind *string) error {
 		}
 	}
 	return huma.Error400BadRequest(fmt.Sprintf("unknown environment %q: known are %s", *kind, strings.Join(sandboxKinds(), ", ")))
-}
-
-func knownAgent(name string) bool {
-	for _, a := range agent.Known() {
-		if a.Name == name {
-			return true
-		}
-	}
-	return false
-}
-
-func needsModel(name string) bool {
-	for _, a := range agent.Known() {
-		if a.Name == name {
-			return a.NeedsModel
-		}
-	}
-	return false
-}
-
-func agentNames() []string {
-	var names []string
-	for _, a := range agent.Known() {
-		names = append(names, a.Name)
-	}
-	return names
 }

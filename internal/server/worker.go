@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"oddish/api"
+	"oddish/internal/blob"
 	"oddish/internal/model"
 	"oddish/internal/queue"
 	"oddish/internal/store"
@@ -70,6 +72,8 @@ func (s *Server) registerWorker(a huma.API) {
 	huma.Register(a, op(http.MethodPost, "/worker/v1/jobs/{id}/events", tag, "Say what a running job is doing"), s.progress)
 	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/task", tag, "The archive (gzip'd tar) of a job's task"), s.jobTask)
 
+	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/recording", tag, "The model requests (JSON lines) of the recorded trial that a job replays"), s.jobRecording)
+
 	finish := op(http.MethodPost, "/worker/v1/jobs/{id}/finish", tag, "End an attempt")
 	finish.MaxBodyBytes = 8 << 20 // error messages may be long
 	huma.Register(a, finish, s.finish)
@@ -124,7 +128,7 @@ func (s *Server) wireJob(c queue.Claimed) api.Job {
 	}
 }
 
-// addBudgets adds to each job the budget of its experiment.
+// addBudgets adds to each job the budget that it shares with others: its experiment's and the day's.
 func (s *Server) addBudgets(ctx context.Context, jobs []api.Job) error {
 	if len(jobs) == 0 {
 		return nil
@@ -138,8 +142,12 @@ func (s *Server) addBudgets(ctx context.Context, jobs []api.Job) error {
 		return err
 	}
 	for i := range jobs {
-		if b := spending[jobs[i].Trial.ExperimentID].Budget; b != nil {
-			jobs[i].Trial.Budget = &b.Budget
+		t := &jobs[i].Trial
+		if b := spending[t.ExperimentID].Budget; b != nil {
+			t.Budget = &b.Budget
+		}
+		if t.AgentConfig.Replay == "" {
+			t.Budget = api.Lesser(t.Budget, s.queue.DailyBudget())
 		}
 	}
 	return nil
@@ -238,10 +246,15 @@ func (s *Server) jobTask(ctx context.Context, in *LeaseInput) (*huma.StreamRespo
 	if err != nil {
 		return nil, s.fail(ctx, "archive "+v.ArchiveKey, err)
 	}
+	return blobResponse(r, info, "application/gzip"), nil
+}
+
+// blobResponse sends a blob and closes it.
+func blobResponse(r io.ReadSeekCloser, info blob.Info, mime string) *huma.StreamResponse {
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		defer r.Close()
 		req, w := humago.Unwrap(hctx)
-		w.Header().Set("Content-Type", "application/gzip")
+		w.Header().Set("Content-Type", mime)
 		http.ServeContent(w, req, "", info.ModTime, r)
-	}}, nil
+	}}
 }

@@ -16,8 +16,8 @@ func TestAWorkerGetsEverythingItNeeds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	u := r.upload("hello", "x")
-	do[api.Submitted](r, "POST", "/tasks/sweep", `{"task_id":"`+u.TaskID+`","user":"me","experiment_id":"exp","configs":[{"agent":"oracle","model":null,
-		"agent_config":{"kwargs":{"a":1},"override_timeout_sec":5}}],"harbor":{"environment":{"override_cpus":2},"artifacts":["/a",{"source":"/b","destination":"c"}]}}`)
+	do[api.Submitted](r, "POST", "/tasks/sweep", `{"task_id":"`+u.TaskID+`","user":"me","experiment_id":"exp","configs":[{"agent":"mine","model":null,
+		"agent_config":{"base":"command","kwargs":{"run":"go"},"override_timeout_sec":5}}],"harbor":{"environment":{"override_cpus":2},"artifacts":["/a",{"source":"/b","destination":"c"}]}}`)
 	jobs := r.claim(2)
 	if len(jobs) != 1 {
 		t.Fatalf("claimed %+v", jobs)
@@ -27,7 +27,7 @@ func TestAWorkerGetsEverythingItNeeds(t *testing.T) {
 	if j.Attempt != 1 || j.Lease == "" || j.LeaseUntil.Before(time.Now()) || s.TrialID != j.ID || s.TrialName == "" || s.ExperimentName != "exp" {
 		t.Errorf("job: %+v", j)
 	}
-	if s.TaskName != "hello" || s.TaskVersion != 1 || s.TaskDigest != u.ContentHash || s.Agent != "oracle" || s.Model != "" || s.Environment != "fake" {
+	if s.TaskName != "hello" || s.TaskVersion != 1 || s.TaskDigest != u.ContentHash || s.Agent != "mine" || s.AgentConfig.Base != "command" || s.Model != "" || s.Environment != "fake" {
 		t.Errorf("spec: %+v", s)
 	}
 	if *s.AgentConfig.OverrideTimeoutSec != 5 || *s.Harbor.Environment.OverrideCPUs != 2 || len(s.Harbor.Artifacts) != 2 || s.Harbor.Artifacts[0].Source != "/a" || s.Harbor.Artifacts[1].Destination != "c" {

@@ -22,19 +22,14 @@ type Spending struct {
 	counted, priced, guessed int64
 }
 
-// exceeded reports whether nothing is left of some bound.
-func exceeded(b *api.ExperimentBudget) bool {
-	return b.USD != nil && b.SpentUSD >= *b.USD || b.Tokens != nil && b.SpentTokens >= *b.Tokens || b.Calls != nil && b.SpentCalls >= *b.Calls
-}
-
 // settle fills in what is told.
 func (s *Spending) settle() {
 	if s.budgetUSD != nil || s.tokens != nil || s.calls != nil {
 		b := api.ExperimentBudget{
-			Budget:   api.Budget{USD: s.budgetUSD, Tokens: s.tokens, Calls: s.calls},
-			SpentUSD: s.usd, SpentTokens: s.input + s.output, SpentCalls: s.made,
+			Budget: api.Budget{USD: s.budgetUSD, Tokens: s.tokens, Calls: s.calls},
+			Spent:  api.Spent{SpentUSD: s.usd, SpentTokens: s.input + s.output, SpentCalls: s.made},
 		}
-		b.Exceeded = exceeded(&b)
+		b.Exceeded = b.Budget.Exceeded(b.Spent)
 		s.Budget = &b
 	}
 	if s.counted == 0 && s.priced == 0 {

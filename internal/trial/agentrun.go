@@ -28,8 +28,8 @@ func (r *run) agentEnv() agent.Env {
 			return r.openLive(filepath.Join(result.AgentDir, filepath.Base(name)))
 		},
 		Begun:  func(process string) bool { return r.former.processes[process] },
-		MCP:    mcpServers(p.task.Config.Environment.MCPServers),
-		Skills: p.task.Config.Environment.SkillsDir,
+		MCP:    mcpServers(p.task.Config.Environment.MCPServers, r.Spec.AgentConfig.MCPServers),
+		Skills: r.skillsDir(),
 		Log:    r.log,
 	}
 	r.modelEnv(&env)
@@ -50,8 +50,8 @@ func (r *run) runAgent(ctx context.Context, env agent.Env) error {
 	})
 	r.closeLive()
 	r.closeModels()
-	if over := r.overBudget(err); over != nil {
-		return over
+	if stopped := r.stopped(err); stopped != nil {
+		return stopped
 	}
 	if err == nil {
 		return nil

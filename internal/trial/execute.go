@@ -48,6 +48,9 @@ func (r *run) phases(ctx context.Context) error {
 	}
 	env := r.agentEnv()
 	err := r.phase(ctx, phaseAgentSetup, &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
+		if err := r.bringSkills(ctx); err != nil {
+			return err
+		}
 		return p.agent.Setup(ctx, env)
 	})
 	r.trial.AgentInfo.Version = r.agentVersion()

@@ -34,10 +34,16 @@ type ModelSession interface {
 	Facts() agent.Facts
 	// Close ends the session and tells what the attempt used, also in sessions that former processes had for it. It may be called again.
 	Close() api.Usage
+	// Conversation gives, once the session is closed, the trajectory that what was asked and answered makes, without the agent's name; nil: nothing was
+	// answered. Instruction is what the agent was told.
+	Conversation(instruction string) (*agent.Log, error)
 }
 
 // openModels opens the way to the agent's model, if it has one.
 func (r *run) openModels(p *plan) error {
+	if info, _ := agent.Find(r.Spec.Agent); info.OwnKey != "" {
+		return r.checkOwnService(p, info)
+	}
 	if !r.usesModel(p.agent.Name()) || r.Models == nil {
 		return nil
 	}
@@ -54,12 +60,24 @@ func (r *run) openModels(p *plan) error {
 	return nil
 }
 
+// checkOwnService refuses a trial whose agent speaks to a service of its own and cannot do so.
+func (r *run) checkOwnService(p *plan, info agent.Info) error {
+	if err := info.CheckModelConfig(&r.Spec.AgentConfig, r.Spec.Budget); err != nil {
+		return result.Errorf(result.ValueError, "%w", err)
+	}
+	if err := info.CheckOwnKey(p.agentVars); err != nil {
+		return result.Errorf(result.MissingAPIKeyError, "%w", err)
+	}
+	if p.spec.Network.Mode == sandbox.NetworkNone {
+		return result.Errorf(result.UnsupportedTaskError, "agent %s needs the internet to reach its service, and the task has none", info.Name)
+	}
+	return nil
+}
+
 // usesModel reports whether the agent is to be given a model: it cannot do without, or was given one.
 func (r *run) usesModel(name string) bool {
-	for _, info := range agent.Known() {
-		if info.Name == name && info.NeedsModel {
-			return true
-		}
+	if info, _ := agent.Find(name); info.NeedsModel {
+		return true
 	}
 	return r.Spec.Model != "" && !model.Local(name)
 }
@@ -85,14 +103,10 @@ func (r *run) closeModels() {
 	}
 }
 
-// overBudget is the error of a trial whose agent was stopped because its budget was used up. It is neither a score nor a reason to try again,
-// and so comes before what became of the agent by that, but not before what befell the trial.
-func (r *run) overBudget(err error) error {
-	if r.models == nil {
-		return nil
-	}
-	name := r.models.Facts().BudgetExceeded
-	if name == "" || errors.Is(err, sandbox.ErrLost) {
+// stopped is the error of a trial whose agent was refused its model: because a budget was used up, or because a replay left its recording. It is neither a
+// score nor a reason to try again, and so comes before what became of the agent by that, but not before what befell the trial.
+func (r *run) stopped(err error) error {
+	if r.models == nil || errors.Is(err, sandbox.ErrLost) {
 		return nil
 	}
 	if err != nil {
@@ -100,13 +114,20 @@ func (r *run) overBudget(err error) error {
 			return nil
 		}
 	}
-	return result.Errorf(result.BudgetExceeded, "the agent was stopped: %s", budgetWords(name))
+	switch facts := r.models.Facts(); {
+	case facts.Divergence != "":
+		return result.Errorf(result.ReplayDivergenceError, "the replay of experiment %s has left its recording: %s (both requests: %s)",
+			r.Spec.AgentConfig.Replay, facts.Divergence, result.DivergenceFile)
+	case facts.BudgetExceeded != "":
+		return result.Errorf(result.BudgetExceeded, "the agent was stopped: %s", budgetWords(facts.BudgetExceeded))
+	}
+	return nil
 }
 
 func budgetWords(name string) string {
 	switch name {
-	case "experiment":
-		return "the budget of the experiment is used up"
+	case api.BudgetExperiment, api.BudgetDay:
+		return "the budget of the " + name + " is used up"
 	case "cost", "tokens", "calls":
 		return "the trial has used up its budget of " + name
 	}

@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"oddish/api"
@@ -16,6 +17,7 @@ import (
 type fakeModels struct {
 	err     error
 	facts   agent.Facts
+	said    *agent.Log // nil: what was said was not kept
 	usage   api.Usage
 	request ModelRequest
 	opened  int
@@ -35,6 +37,12 @@ func (m *fakeModels) Socket() string         { return "/run/gate.sock" }
 func (m *fakeModels) Env() map[string]string { return map[string]string{"A": "1"} }
 func (m *fakeModels) Facts() agent.Facts     { return m.facts }
 func (m *fakeModels) Close() api.Usage       { m.closed++; return m.usage }
+func (m *fakeModels) Conversation(string) (*agent.Log, error) {
+	if m.said == nil {
+		return nil, errors.New("the disk is full")
+	}
+	return m.said, nil
+}
 
 // caller is an agent with a model.
 type caller struct {
@@ -140,6 +148,31 @@ func TestAUsedUpBudgetIsNoScore(t *testing.T) {
 	}
 }
 
+func TestAReplayThatLeavesItsRecordingIsNoScore(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"the agent ends as if nothing had been": {nil, result.ReplayDivergenceError},
+		"the agent gives up":                    {result.Errorf(result.UnknownAPIError, "400"), result.ReplayDivergenceError},
+		"the sandbox is lost at the same time":  {sandbox.ErrLost, result.SandboxLostError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &fakeModels{facts: agent.Facts{Divergence: "request 2 was not recorded", BudgetExceeded: "calls"}}
+			o, _ := runCaller(t, m, func(agent.Env) error { return c.err })
+			f := o.Finish
+			if f.Outcome != api.StatusFailed || f.ErrorType != c.want || f.Rewards != nil || (f.ErrorClass == api.ClassResult) != (c.want == result.ReplayDivergenceError) {
+				t.Errorf("finish is %+v", f)
+			}
+			if c.want == result.ReplayDivergenceError && !strings.Contains(f.ErrorMessage, "request 2 was not recorded") {
+				t.Errorf("the message is %q", f.ErrorMessage)
+			}
+		})
+	}
+}
+
 func TestOnlyAgentsWithAModelGetAWayToOne(t *testing.T) {
 	t.Parallel()
 	m := &fakeModels{}
@@ -148,5 +181,44 @@ func TestOnlyAgentsWithAModelGetAWayToOne(t *testing.T) {
 	wantFinish(t, Run(t.Context(), c).Finish, api.StatusSuccess, "", "")
 	if m.opened != 0 {
 		t.Error("the oracle was given a model")
+	}
+}
+
+func TestAnAgentWithAServiceOfItsOwnHasNoGateway(t *testing.T) {
+	t.Parallel()
+	one := 1.0
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"it has its key": {func(*Config) {}, ""},
+		"no key":         {func(c *Config) { c.Spec.AgentConfig.Env = nil }, result.MissingAPIKeyError},
+		"a budget":       {func(c *Config) { c.Spec.Budget = &api.Budget{USD: &one} }, result.ValueError},
+		"an address":     {func(c *Config) { c.Spec.AgentConfig.BaseURL = "http://x" }, result.ValueError},
+		"a task with no network": {func(c *Config) {
+			c.TaskDir = writeTask(t, map[string]string{"task.toml": "[environment]\nallow_internet = false\n[environment.oddish]\nimage = \"host\"\n"})
+		}, result.UnsupportedTaskError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &fakeModels{}
+			conf, _ := faked(t, nil)
+			conf.Models, conf.Spec.Agent, conf.Spec.Model = m, "cursor-cli", "cursor/gpt-5"
+			conf.Spec.AgentConfig.Env = map[string]string{"CURSOR_API_KEY": "key"}
+			c.change(&conf)
+			r := newRun(conf)
+			r.newAgent = func(string, agent.Options) (agent.Agent, error) {
+				return caller{run: func(env agent.Env) error {
+					if env.Model != nil || env.Facts != nil || env.Vars["CURSOR_API_KEY"] != "key" {
+						t.Errorf("the agent's environment is %+v", env)
+					}
+					return nil
+				}}, nil
+			}
+			o := r.run(t.Context())
+			if o.Finish.ErrorType != c.want || m.opened != 0 {
+				t.Errorf("finish is %+v; the gateway was opened %d times", o.Finish, m.opened)
+			}
+		})
 	}
 }

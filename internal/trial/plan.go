@@ -3,6 +3,7 @@ package trial
 import (
 	"errors"
 	"maps"
+	"path"
 	"strings"
 
 	"oddish/api"
@@ -40,7 +41,7 @@ func (r *run) newPlan() (*plan, error) {
 	if list := p.task.Unsupported(); len(list) > 0 {
 		return nil, result.Errorf(result.UnsupportedTaskError, "task %s uses what this version cannot run: %s", s.TaskName, strings.Join(list, ", "))
 	}
-	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, Log: r.log})
+	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, Log: r.log})
 	if err != nil {
 		return nil, result.Errorf(result.ValueError, "%w", err)
 	}
@@ -52,6 +53,9 @@ func (r *run) newPlan() (*plan, error) {
 	}
 	if err := r.resolveVars(p); err != nil {
 		return nil, err
+	}
+	if dir := p.task.Config.Environment.SkillsDir; len(s.AgentConfig.Skills) > 0 && dir != "" && !path.IsAbs(dir) {
+		return nil, result.Errorf(result.ValueError, "environment.skills_dir of task %s is %q: skills can be added only to a whole path", s.TaskName, dir)
 	}
 	if err := r.planSandbox(p); err != nil {
 		return nil, err

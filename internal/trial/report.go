@@ -9,11 +9,10 @@ import (
 	"oddish/internal/agent"
 	"oddish/internal/atif"
 	"oddish/internal/result"
-	"oddish/internal/task"
 )
 
 // report takes from the agent's logs what it says of its tokens and cost, and makes the trajectory, unless the agent has left one
-// itself. Nothing of it is needed for a reward, so that a failure is only told.
+// itself: from the logs, and where they tell of no step from what it asked its model. Nothing of it is needed for a reward, so that a failure is only told.
 func (r *run) report() {
 	reporter, can := r.plan.agent.(agent.Reporter)
 	if !can || r.trial.AgentResult == nil {
@@ -23,28 +22,59 @@ func (r *run) report() {
 	log, err := reporter.Report(dir, r.agentVersion(), r.plan.task.Instruction)
 	if err != nil {
 		r.log.Warn("agent's own logs could not be read", "error", err)
-		return
+		log = &agent.Log{}
 	}
 	if a := r.trial.AgentResult; a.InputTokens == nil && a.OutputTokens == nil { // the gateway has not counted
 		a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = log.Usage.InputTotal, log.Usage.CacheRead, log.Usage.OutputTotal, log.CostUSD
 	}
 	path := filepath.Join(dir, atif.FileName)
-	if _, err := os.Lstat(path); log.Trajectory == nil || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if log.Trajectory == nil {
+		log = r.conversation()
+	}
+	if log.Trajectory == nil {
 		return
 	}
 	if log.Trajectory.SessionID == "" {
 		log.Trajectory.SessionID = r.trial.ID
 	}
-	if err := atif.Write(path, log.Trajectory); err != nil {
+	r.price(log.Trajectory)
+	err = log.Images.Write(dir)
+	if err == nil {
+		err = atif.Write(path, log.Trajectory)
+	}
+	if err != nil {
 		r.log.Warn("agent's trajectory could not be made", "error", err)
 	}
 }
 
-// mcpServers gives the task's tool servers as agents take them.
-func mcpServers(list []task.MCPServer) []agent.MCPServer {
-	var out []agent.MCPServer
-	for _, s := range list {
-		out = append(out, agent.MCPServer{Name: s.Name, Transport: s.Transport, URL: s.URL, Command: s.Command, Args: s.Args})
+// price gives the trajectory the cost that the gateway has counted, if the agent tells none: it has no prices, or was killed before it told.
+func (r *run) price(t *atif.Trajectory) {
+	m := t.FinalMetrics
+	if r.usage == nil || r.usage.CostUSD == nil || m == nil || m.TotalCostUSD != nil {
+		return
 	}
-	return out
+	m.TotalCostUSD = r.usage.CostUSD
+	if m.Extra == nil {
+		m.Extra = map[string]any{}
+	}
+	m.Extra["cost_source"] = "gateway"
+}
+
+// conversation gives the trajectory that the agent's calls of its model make.
+func (r *run) conversation() *agent.Log {
+	if r.models == nil {
+		return &agent.Log{}
+	}
+	log, err := r.models.Conversation(r.plan.task.Instruction)
+	if err != nil {
+		r.log.Warn("no trajectory could be made of the agent's model calls", "error", err)
+		return &agent.Log{}
+	}
+	if log.Trajectory != nil {
+		log.Trajectory.SetAgent(r.plan.agent.Name(), r.agentVersion())
+	}
+	return log
 }

@@ -285,6 +285,18 @@ func TestAPageFollowsFromTheStateItShows(t *testing.T) {
 	lacks(t, rows, "<html")
 }
 
+func TestATrialsPageShowsItsHelperModels(t *testing.T) {
+	t.Parallel()
+	tr := trialIn(api.StatusSuccess)
+	tr.ModelUsage = []api.ModelUsage{
+		{Provider: "openai", Model: "gpt-5", ModelCalls: 12, InputTokens: ptr(int64(3400)), OutputTokens: ptr(int64(0)), CostUSD: ptr(0.25)},
+		{Provider: "openai", Model: "gpt-5-nano", ModelCalls: 1},
+	}
+	contains(t, page(t, source(tr), "/t/t-1"), "openai/gpt-5</th>", ">12<", ">3400<", ">0<", "$0.2500", "openai/gpt-5-nano", "–")
+	tr.ModelUsage = tr.ModelUsage[:1]
+	lacks(t, page(t, source(tr), "/t/t-1"), "Tokens in") // the sums say it already
+}
+
 func TestPagesTellWhatIsPaused(t *testing.T) {
 	t.Parallel()
 	s := source(trialIn(api.StatusQueued))

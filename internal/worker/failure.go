@@ -12,6 +12,7 @@ import (
 const (
 	errorTaskArchive  = "TaskArchiveError"   // the stored task is damaged
 	errorTaskDownload = "TaskDownloadError"  // it could not be fetched or unpacked here
+	errorRecording    = "RecordingError"     // there is nothing that the trial could replay
 	errorNoSandbox    = "SandboxKindMissing" // this worker does not offer the kind
 	errorWorker       = "WorkerError"        // this machine: disk, permissions
 	errorShutdown     = "WorkerShutdown"     // the attempt is handed back

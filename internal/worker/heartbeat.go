@@ -15,9 +15,6 @@ var errLeaseEnded = fmt.Errorf("%w: no heartbeat reached the server before the l
 // errLeaseLost is why a trial is stopped when the server says that its lease is no longer held.
 var errLeaseLost = fmt.Errorf("%w: the server says that the lease is no longer held", trial.ErrAbandoned)
 
-// sharedBudget is the name of a budget that a heartbeat tells of.
-const sharedBudget = "experiment"
-
 // heartbeats renews the leases of all jobs with one request each quarter of a lease, until ctx
 // ends. A heartbeat that fails is repeated sooner. That a lease has ended unrenewed is
 // noticed by the job itself, whose timer each renewal sets.
@@ -74,9 +71,11 @@ func (w *Worker) obey(held map[string]*job, ack api.HeartbeatAck, sent time.Time
 	for _, j := range held {
 		j.renew(length - time.Since(sent))
 	}
-	for _, id := range ack.BudgetExceeded {
-		if j := held[id]; j != nil {
-			j.exhaust(sharedBudget)
+	for budget, ids := range map[string][]string{api.BudgetExperiment: ack.BudgetExceeded, api.BudgetDay: ack.DayExceeded} {
+		for _, id := range ids {
+			if j := held[id]; j != nil {
+				j.exhaust(budget)
+			}
 		}
 	}
 	for _, id := range ack.Cancel {

@@ -92,6 +92,12 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 	if err := w.confirm(j); err != nil {
 		return finishFor(j, err)
 	}
+	rec, err := w.fetchRecording(j, dir)
+	if err != nil {
+		j.check(err)
+		return finishFor(j, err)
+	}
+	defer rec.close()
 	defer w.follow(j, dir)()
 	return w.c.run(j.run, trial.Config{
 		Spec:     j.Trial,
@@ -104,16 +110,16 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Packages: w.c.Packages,
 		Stage:    j.report.stage,
 		Sandbox:  j.report.sandbox,
-		Models:   w.door(j, dir, provider),
+		Models:   w.door(j, dir, provider, rec),
 		Log:      j.log,
 	}).Finish
 }
 
 // door is the way of the trial to its model. The folder of the job lies in that of the worker which claimed it.
-func (w *Worker) door(j *job, dir string, provider sandbox.Provider) *modelDoor {
+func (w *Worker) door(j *job, dir string, provider sandbox.Provider, rec *recording) *modelDoor {
 	return &modelDoor{
 		gate: w.gate, j: j, kind: provider.Kind(), addr: provider.Capabilities().ServiceAddr,
-		home: filepath.Dir(filepath.Dir(dir)), dir: j.trialDir(dir),
+		home: filepath.Dir(filepath.Dir(dir)), dir: j.trialDir(dir), job: dir, recording: rec,
 	}
 }
 

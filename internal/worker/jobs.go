@@ -55,7 +55,7 @@ func (w *Worker) newJob(ctx context.Context, spec api.Job) *job {
 	j.report = newReporter(w.c.Server, j)
 	j.tellOver = func(budget string) {
 		w.jobs.each(func(other *job) {
-			if other.Trial.ExperimentID == j.Trial.ExperimentID {
+			if j.shares(budget, other) {
 				other.exhaust(budget)
 			}
 		})
@@ -64,6 +64,14 @@ func (w *Worker) newJob(ctx context.Context, spec api.Job) *job {
 		former.lose(errLeaseLost) // the server would not have given it to us again otherwise
 	}
 	return j
+}
+
+// shares reports whether the budget of that name, which j has, is also the other's.
+func (j *job) shares(budget string, other *job) bool {
+	if budget == api.BudgetDay {
+		return other.Trial.AgentConfig.Replay == ""
+	}
+	return other.Trial.ExperimentID == j.Trial.ExperimentID
 }
 
 // stop ends the trial, whose outcome or remains are still delivered.

@@ -17,15 +17,17 @@ import (
 
 	"oddish/internal/llm/gateway"
 	"oddish/internal/llm/price"
+	"oddish/internal/llm/transcript"
 )
 
 // modelGate serves the model gateway to the sandboxes of this machine. It has a socket in the folder of each worker of whose jobs some run
 // here, at a path that stays the same: a sandbox that outlives its worker finds the next one there.
 type modelGate struct {
-	gateway *gateway.Gateway
-	prices  *price.Table
-	getenv  func(string) (string, bool)
-	server  *http.Server
+	gateway     *gateway.Gateway
+	transcripts *transcript.Pool
+	prices      *price.Table
+	getenv      func(string) (string, bool)
+	server      *http.Server
 
 	mu    sync.Mutex
 	open  map[string]net.Listener // by path
@@ -38,7 +40,7 @@ func newModelGate(prices *price.Table, getenv func(string) (string, bool), log *
 	}
 	g := gateway.New(gateway.Config{Prices: prices, Log: log})
 	return &modelGate{
-		gateway: g, prices: prices, getenv: getenv, open: map[string]net.Listener{},
+		gateway: g, transcripts: transcript.NewPool(), prices: prices, getenv: getenv, open: map[string]net.Listener{},
 		server: &http.Server{
 			Handler: g.Handler(), ReadHeaderTimeout: 30 * time.Second, IdleTimeout: 10 * time.Minute,
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

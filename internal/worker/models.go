@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -16,13 +15,11 @@ import (
 	"oddish/internal/agent"
 	"oddish/internal/llm"
 	"oddish/internal/llm/gateway"
+	"oddish/internal/llm/transcript"
 	"oddish/internal/llm/upstream"
 	"oddish/internal/result"
 	"oddish/internal/trial"
 )
-
-// modelLog is the file of the trial directory with a line for each request that the agent made of its model.
-const modelLog = "model-requests.jsonl"
 
 // modelDoor is the way of one job's trial to its model.
 type modelDoor struct {
@@ -32,6 +29,9 @@ type modelDoor struct {
 	addr string // where the sandbox reaches services; empty: it does not
 	home string // folder of the worker that the job was claimed by
 	dir  string // trial directory
+	job  string // folder of the job, for what is not kept; empty: nothing is written there
+
+	recording *recording // that answers in the place of a provider; nil: none
 }
 
 var (
@@ -48,32 +48,46 @@ func (d *modelDoor) Open(r trial.ModelRequest) (trial.ModelSession, error) {
 	if over := d.j.budgetExceeded(); over != "" && d.j.left == "" {
 		return nil, result.Errorf(result.BudgetExceeded, "not started: the budget of the %s is used up", over)
 	}
-	spec := d.j.Trial
-	found, err := upstream.Find(upstream.Request{Model: spec.Model, BaseURL: spec.AgentConfig.BaseURL, Env: r.Env, Getenv: d.gate.getenv})
-	var missing *upstream.MissingKeyError
-	if errors.As(err, &missing) {
-		return nil, result.Errorf(result.MissingAPIKeyError, "%w", err)
-	}
+	found, dialects, err := d.find(r.Env)
 	if err != nil {
-		return nil, result.Errorf(result.ValueError, "%w", err)
+		return nil, err
 	}
-	s := &modelSession{door: d, env: upstream.Strip(r.Env)}
-	for _, dialect := range llm.Dialects() {
-		if _, has := found.Upstreams[dialect]; has {
-			s.dialects = append(s.dialects, dialect)
-		}
-	}
+	s := &modelSession{door: d, env: upstream.Strip(r.Env, d.j.Trial.Model), dialects: dialects}
 	if s.socket, err = d.gate.listen(d.home); err != nil {
 		return nil, result.Errorf(result.OSError, "%w", err)
 	}
-	if s.log, s.before, err = openModelLog(filepath.Join(d.dir, modelLog)); err != nil {
+	if s.log, s.before, err = openModelLog(filepath.Join(d.dir, result.ModelLogFile), d.gate.prices); err != nil {
 		return nil, result.Errorf(result.OSError, "%w", err)
 	}
+	s.record = d.openRecord()
 	if err := s.open(found, r.Online); err != nil {
-		return nil, errors.Join(result.Errorf(result.ValueError, "%w", err), s.log.Close())
+		return nil, errors.Join(result.Errorf(result.ValueError, "%w", err), s.log.Close(), s.record.Close())
 	}
 	d.j.setModels(s.session)
 	return s, nil
+}
+
+// find gives the providers that the trial may use and the dialects that its agent may speak: in a replay those in which it spoke then.
+func (d *modelDoor) find(env map[string]string) (upstream.Found, []llm.Dialect, error) {
+	if d.recording != nil {
+		return upstream.Found{}, d.recording.Dialects(), nil
+	}
+	spec := d.j.Trial
+	found, err := upstream.Find(upstream.Request{Model: spec.Model, BaseURL: spec.AgentConfig.BaseURL, Env: env, Getenv: d.gate.getenv})
+	var missing *upstream.MissingKeyError
+	if errors.As(err, &missing) {
+		return found, nil, result.Errorf(result.MissingAPIKeyError, "%w", err)
+	}
+	if err != nil {
+		return found, nil, result.Errorf(result.ValueError, "%w", err)
+	}
+	var dialects []llm.Dialect
+	for _, dialect := range llm.Dialects() {
+		if _, has := found.Upstreams[dialect]; has {
+			dialects = append(dialects, dialect)
+		}
+	}
+	return found, dialects, nil
 }
 
 // modelSession is a session with the gateway, together with what former processes had for the same attempt.
@@ -84,7 +98,8 @@ type modelSession struct {
 	socket   string
 	env      map[string]string
 	log      *os.File
-	before   gateway.Total // of former processes
+	record   *transcript.Recorder // nil: what is said is not kept
+	before   former
 	meter    *meter
 	limits   limitReports
 	once     sync.Once
@@ -99,35 +114,19 @@ func (s *modelSession) open(found upstream.Found, online bool) error {
 	s.meter = newMeter(every, j.report.usage)
 	t := gateway.Trial{
 		ID: j.ID, Token: modelToken(j.Job), Upstreams: found.Upstreams,
-		Budget: left(lesser(j.Trial.AgentConfig.Budget, j.Trial.Budget), s.before), NoProviderTools: !online,
-		OnUsage:     func(t gateway.Total) { s.meter.note(wireUsage(together(s.before, t), s.door.gate.prices.Version())) },
+		Budget: left(api.Lesser(j.Trial.AgentConfig.Budget, j.Trial.Budget), s.before.Total), NoProviderTools: !online,
+		OnUsage:     func(t gateway.Total) { s.meter.note(s.wire(t)) },
 		OnRateLimit: func(l gateway.RateLimit) { s.limits.note(l, j.report.rateLimited) },
-		Log:         s.log, Record: j.Trial.AgentConfig.RecordModel,
+		Transcript:  s.record, Log: s.log, Record: j.Trial.AgentConfig.RecordModel,
 	}
-	if t.Budget.USD != nil {
-		t.AllowedModels, t.NoProviderTools = s.door.gate.priced(found), true
+	if s.door.recording != nil {
+		t.Replay, t.Replayed = s.door.recording.Recording, s.before.replayed
+	} else {
+		chooseModels(&t, found, &j.Trial.AgentConfig)
 	}
 	var err error
 	s.session, err = s.door.gate.gateway.Open(t)
 	return err
-}
-
-// priced lists the models whose calls a budget of money can count: the trial's own and all of its provider's that have a price.
-func (g *modelGate) priced(found upstream.Found) []string {
-	var names []string
-	if found.Model != "" {
-		names = append(names, found.Model)
-	}
-	for _, p := range g.prices.Models() {
-		sold := false
-		for _, u := range found.Upstreams {
-			sold = sold || u.Provider == p.Provider
-		}
-		if sold && !slices.Contains(names, p.Model) {
-			names = append(names, p.Model)
-		}
-	}
-	return names
 }
 
 // modelToken makes the trial's token from its lease, which is as hard to guess and the same in a process that goes on with the job.
@@ -158,6 +157,9 @@ func (s *modelSession) Facts() agent.Facts {
 		Calls: s.before.Calls + sum.Calls, Failures: map[string]int64{}, LastStatus: sum.LastStatus,
 		LastFailure: string(sum.LastFailure), LastMessage: sum.LastMessage, BudgetExceeded: sum.BudgetExceeded,
 	}
+	if sum.Divergence != nil {
+		f.Divergence = sum.Divergence.String()
+	}
 	for kind, n := range sum.Failures {
 		f.Failures[string(kind)] = n
 	}
@@ -173,6 +175,53 @@ func (s *modelSession) Close() api.Usage {
 		if err := s.log.Close(); err != nil {
 			s.door.j.log.Warn("log of model requests could not be closed", "error", err)
 		}
+		if err := s.record.Close(); err != nil {
+			s.door.j.log.Warn("not all of the trial's model conversation was kept", "error", err)
+		}
+		if err := writeDivergence(s.door.dir, sum.Divergence); err != nil {
+			s.door.j.log.Warn("where the replay left its recording could not be kept", "error", err)
+		}
 	})
-	return wireUsage(together(s.before, sum.Total), sum.PriceVersion)
+	u := s.wire(sum.Total)
+	u.Models = wireModels(append(s.before.models, sum.Models...))
+	return u
+}
+
+// wire is what the server is told of the attempt.
+func (s *modelSession) wire(t gateway.Total) api.Usage {
+	if s.door.recording != nil {
+		return wireUsage(together(s.before.Total, t), api.CostFromReplay, "")
+	}
+	return wireUsage(together(s.before.Total, t), costFromGateway, s.door.gate.prices.Version())
+}
+
+// modelRecord is the file of a job's folder with what the agent and its models have said, for a trajectory.
+const modelRecord = "model-conversation.jsonl"
+
+// openRecord opens the record of the trial's model conversation. A trial is worth more than its record, so that without one it runs as well.
+func (d *modelDoor) openRecord() *transcript.Recorder {
+	if d.job == "" {
+		return nil
+	}
+	record, err := d.gate.transcripts.Open(filepath.Join(d.job, modelRecord))
+	if err != nil {
+		d.j.log.Warn("the trial's model conversation is not kept", "error", err)
+		return nil
+	}
+	return record
+}
+
+// Conversation makes a trajectory of the record.
+func (s *modelSession) Conversation(instruction string) (*agent.Log, error) {
+	log := &agent.Log{}
+	if s.record == nil {
+		return log, nil
+	}
+	f, err := os.Open(filepath.Join(s.door.job, modelRecord))
+	if err != nil {
+		return nil, fmt.Errorf("open the record of the model conversation: %w", err)
+	}
+	defer f.Close()
+	log.Trajectory, log.Images, err = transcript.Build(f, instruction)
+	return log, err
 }

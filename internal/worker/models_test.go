@@ -123,13 +123,18 @@ func (d *doors) open(door *modelDoor, r trial.ModelRequest) trial.ModelSession {
 // ask makes a model call as an agent would, through the socket, and gives status and answer.
 func ask(t *testing.T, s trial.ModelSession) (int, string) {
 	t.Helper()
+	return askFor(t, s, "claude-sonnet-4-5", "hello")
+}
+
+func askFor(t *testing.T, s trial.ModelSession, model, prompt string) (int, string) {
+	t.Helper()
 	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", s.Socket())
 		},
 	}
-	const body = `{"model":"claude-sonnet-4-5","max_tokens":1000,"messages":[{"role":"user","content":"hello"}],"tools":[{"name":"Bash","input_schema":{"type":"object"}}]}`
+	body := `{"model":"` + model + `","max_tokens":1000,"messages":[{"role":"user","content":"` + prompt + `"}],"tools":[{"name":"Bash","input_schema":{"type":"object"}}]}`
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint().BaseURL+"/v1/messages", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +192,7 @@ func TestAnAgentReachesItsModelAndNeverSeesAKey(t *testing.T) {
 			if status, _ := ask(t, s); status != http.StatusUnauthorized {
 				t.Errorf("after the end the token is answered with %d", status)
 			}
-			log, err := os.ReadFile(filepath.Join(dir, modelLog))
+			log, err := os.ReadFile(filepath.Join(dir, result.ModelLogFile))
 			if err != nil || bytes.Count(log, []byte("\n")) != 1 || bytes.Contains(log, []byte(c.key)) || bytes.Contains(log, []byte(e.Token)) {
 				t.Errorf("log is %s, %v", log, err)
 			}
@@ -300,13 +305,13 @@ func TestARecordedTrialKeepsWhatWasAskedAndAnswered(t *testing.T) {
 	s := d.open(d.door(dir, func(s *api.TrialSpec) { s.AgentConfig.RecordModel = true }), trial.ModelRequest{})
 	mustAsk(t, s)
 	s.Close()
-	f, err := os.Open(filepath.Join(dir, modelLog))
+	rec, err := openRecording(filepath.Join(dir, result.ModelLogFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if rec, err := gateway.LoadRecording(f); err != nil || rec.Len() != 1 {
-		t.Errorf("the recording has %+v, %v", rec, err)
+	defer rec.close()
+	if rec.Len() != 1 {
+		t.Errorf("the recording has %d exchanges", rec.Len())
 	}
 }
 
@@ -318,7 +323,7 @@ func TestASuccessorGoesOnWithTokenSocketAndSums(t *testing.T) {
 	first := d.open(d.door(dir, bound), trial.ModelRequest{})
 	mustAsk(t, first)
 	d.gate.close() // the process ends, and leaves the socket
-	f, err := os.OpenFile(filepath.Join(dir, modelLog), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(dir, result.ModelLogFile), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

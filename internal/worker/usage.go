@@ -1,19 +1,14 @@
 package worker
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	"oddish/api"
 	"oddish/internal/llm/gateway"
 	"oddish/internal/llm/price"
-	"oddish/internal/llm/usage"
 )
 
 // usageEvery is how often the usage of a running trial is reported at most.
@@ -120,8 +115,8 @@ func together(a, b gateway.Total) gateway.Total {
 // costFromGateway is the source of the costs that the gateway has counted.
 const costFromGateway = "gateway"
 
-// wireUsage is what the server is told.
-func wireUsage(t gateway.Total, prices string) api.Usage {
+// wireUsage is what the server is told. Source and prices say where the cost comes from.
+func wireUsage(t gateway.Total, source, prices string) api.Usage {
 	u := api.Usage{
 		InputTokens: t.Usage.InputTotal, CacheTokens: t.Usage.CacheRead, OutputTokens: t.Usage.OutputTotal, CostUSD: t.CostUSD,
 		UsageDetails: api.UsageDetails{
@@ -131,32 +126,62 @@ func wireUsage(t gateway.Total, prices string) api.Usage {
 	if t.Calls == 0 { // then nothing was used, for certain
 		u.InputTokens, u.OutputTokens = new(int64), new(int64)
 	}
-	if u.CostUSD != nil {
-		u.CostSource, u.PriceVersion = costFromGateway, prices
+	if source == api.CostFromReplay {
+		u.CostUSD = nil
+	}
+	if u.CostUSD != nil || source == api.CostFromReplay {
+		u.CostSource, u.PriceVersion = source, prices
 	}
 	return u
 }
 
-// lesser is the stricter of two budgets, each bound by itself.
-func lesser(a, b *api.Budget) gateway.Budget {
-	var least gateway.Budget
-	for _, of := range []*api.Budget{a, b} {
-		if of != nil {
-			least = gateway.Budget{USD: less(least.USD, of.USD), Tokens: less(least.Tokens, of.Tokens), Calls: less(least.Calls, of.Calls)}
-		}
+// wireModels is what the server is told of each model.
+func wireModels(models []gateway.ModelUsage) []api.ModelUsage {
+	var list []api.ModelUsage
+	for _, m := range joined(models) {
+		list = append(list, api.ModelUsage{
+			Provider: m.Provider, Model: m.Model, ModelCalls: m.Calls, CostUSD: m.CostUSD, CostEstimated: m.Estimated, Price: wirePrice(m.Price),
+			InputTokens: m.Usage.InputTotal, CacheTokens: m.Usage.CacheRead, CacheWriteTokens: m.Usage.CacheWrite,
+			OutputTokens: m.Usage.OutputTotal, ReasoningTokens: m.Usage.Reasoning,
+		})
 	}
-	return least
+	return list
 }
 
-func less[N int64 | float64](a, b *N) *N {
-	if a == nil || b != nil && *b < *a {
-		return b
+// joined adds up what is told of the same model at the same price.
+func joined(models []gateway.ModelUsage) []gateway.ModelUsage {
+	var list []gateway.ModelUsage
+	for _, m := range models {
+		i := slices.IndexFunc(list, func(o gateway.ModelUsage) bool {
+			return o.Provider == m.Provider && o.Model == m.Model && reflect.DeepEqual(o.Price, m.Price)
+		})
+		if i < 0 {
+			list = append(list, m)
+			continue
+		}
+		list[i].Total = together(list[i].Total, m.Total)
 	}
-	return a
+	return list
+}
+
+func wirePrice(p *price.Price) *api.ModelPrice {
+	if p == nil {
+		return nil
+	}
+	wire := &api.ModelPrice{
+		Model: p.Provider + "/" + p.Model, Input: p.Input, Output: p.Output, CacheRead: p.CacheRead, CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h,
+	}
+	if l := p.Long; l != nil {
+		wire.Long = &api.LongPrice{Over: l.Over, Input: l.Input, Output: l.Output, CacheRead: l.CacheRead, CacheWrite: l.CacheWrite}
+	}
+	return wire
 }
 
 // left is what is left of a budget after what was used.
-func left(b gateway.Budget, used gateway.Total) gateway.Budget {
+func left(b *api.Budget, used gateway.Total) gateway.Budget {
+	if b == nil {
+		return gateway.Budget{}
+	}
 	tokens, usd := used.Usage.Tokens(), 0.0
 	if used.CostUSD != nil {
 		usd = *used.CostUSD
@@ -170,49 +195,4 @@ func minus[N int64 | float64](bound *N, used N) *N {
 	}
 	rest := max(*bound-used, 0)
 	return &rest
-}
-
-// openModelLog opens the log of an attempt's model requests and sums up those that former processes entered in it.
-func openModelLog(path string) (*os.File, gateway.Total, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
-	if err != nil {
-		return nil, gateway.Total{}, fmt.Errorf("open the log of model requests: %w", err)
-	}
-	before, whole, err := readModelLog(f)
-	if err == nil {
-		err = f.Truncate(whole) // a last line that was cut off
-	}
-	if err != nil {
-		return nil, gateway.Total{}, errors.Join(fmt.Errorf("read the log of model requests: %w", err), f.Close())
-	}
-	return f, before, nil
-}
-
-// readModelLog sums up the answered calls of a log. whole is the length of its complete lines in bytes.
-func readModelLog(r io.Reader) (sum gateway.Total, whole int64, err error) {
-	sum.CostUSD = new(float64)
-	in := bufio.NewReader(r)
-	for {
-		line, err := in.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			// Calls that ran when the process was killed are in no line.
-			sum.Estimated = sum.Estimated || whole > 0
-			return sum, whole, nil
-		}
-		if err != nil {
-			return sum, whole, err
-		}
-		whole += int64(len(line))
-		var e struct {
-			Usage     *usage.Usage `json:"usage"`
-			Estimated bool         `json:"estimated"`
-			CostUSD   *float64     `json:"cost_usd"`
-		}
-		if err := json.Unmarshal(line, &e); err != nil {
-			return sum, whole, err
-		}
-		if e.Usage != nil {
-			sum = together(sum, gateway.Total{Calls: 1, Usage: *e.Usage, CostUSD: e.CostUSD, Estimated: e.Estimated})
-		}
-	}
 }

@@ -46,6 +46,7 @@ type Server interface {
 	PutFile(ctx context.Context, jobID, lease, name string, offset int64, r io.Reader) error
 	Finish(ctx context.Context, jobID, lease string, f api.Finish) (api.FinishAck, error)
 	TaskArchive(ctx context.Context, jobID, lease string) (io.ReadCloser, error)
+	Recording(ctx context.Context, jobID, lease string) (io.ReadCloser, error)
 }
 
 var _ Server = (*client.Client)(nil)

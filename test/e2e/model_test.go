@@ -24,11 +24,11 @@ turns:
     usage: {input: 1000, cache_read: 300, output: 20}
 `
 
-// callModel is what a shell needs to call the model: call prints status line and answer.
+// callModel is what a shell needs to call the model: call prints status line and answer to a word.
 const callModel = `
 call() {
 	local address=${ODDISH_MODEL_BASE_URL#http://} body
-	body='{"model":"claude-sonnet-4-5","max_tokens":1000,"messages":[{"role":"user","content":"hi"}],"tools":[{"name":"Bash","input_schema":{"type":"object"}}]}'
+	body='{"model":"claude-sonnet-4-5","max_tokens":1000,"messages":[{"role":"user","content":"'"${1:-hi}"'"}],"tools":[{"name":"Bash","input_schema":{"type":"object"}}]}'
 	local host=${address%%/*} path=/${address#*/}
 	exec 3<>/dev/tcp/${host%:*}/${host#*:} || return
 	printf 'POST %s/v1/messages HTTP/1.0\r\nHost: model\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s' "$path" "${#body}" "$body" >&3
@@ -40,13 +40,19 @@ call() {
 // startModel starts a scripted model and gives the variables that make it Anthropic's.
 func startModel(t *testing.T, script string) []string {
 	t.Helper()
+	vars, _ := startModelProcess(t, script)
+	return vars
+}
+
+func startModelProcess(t *testing.T, script string) (vars []string, model *process) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "script.yaml")
 	if err := os.WriteFile(file, []byte(script), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
 	h := &home{t: t, vars: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}}
-	h.start("dev", "fake-model", "--script", file, "--listen", address)
+	model = h.start("dev", "fake-model", "--script", file, "--listen", address)
 	eventually(t, "a model at "+address, func() bool {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
@@ -55,7 +61,7 @@ func startModel(t *testing.T, script string) []string {
 		c.Close()
 		return true
 	})
-	return []string{"ANTHROPIC_BASE_URL=http://" + address, "ANTHROPIC_API_KEY=" + providerKey}
+	return []string{"ANTHROPIC_BASE_URL=http://" + address, "ANTHROPIC_API_KEY=" + providerKey}, model
 }
 
 // runCommandAgent runs a shell script as agent on a task without network.

@@ -44,6 +44,8 @@ type Config struct {
 	Compacts bool
 	// Usage: what the agent itself reports is compared with what the provider told. False for agents that report none.
 	Usage bool
+	// Prepare is run as root in the sandbox before the agent is brought into it; empty: nothing is.
+	Prepare string
 }
 
 // Run runs the suite.
@@ -109,6 +111,12 @@ func newRig(t *testing.T, c Config, script fakellm.Script) *rig {
 			t.Error(err)
 		}
 	})
+	if c.Prepare != "" {
+		var out strings.Builder
+		if code, err := r.box.Exec(t.Context(), sandbox.Command{Script: c.Prepare, User: "0", Dir: "/", Stdout: &out, Stderr: &out}); err != nil || code != 0 {
+			t.Fatalf("prepare the sandbox: status %d, %v: %s", code, err, out.String())
+		}
+	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	r.agent, err = agent.New(c.Agent, agent.Options{Model: c.Model, Kwargs: c.Kwargs, Log: log, Packages: packages(t)})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 // attempt sends the request once. Nil means that the agent has its answer, whole or cut; otherwise nothing has reached it.
 func (x *exchange) attempt(p *pass) *failure {
 	x.upStatus, x.recorded = 0, nil
+	x.said.Begin()
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
 	silence := time.AfterFunc(x.gateway.config.HeaderTimeout, func() { cancel(errSilent) })
@@ -24,7 +25,7 @@ func (x *exchange) attempt(p *pass) *failure {
 	if err != nil {
 		return &failure{kind: BadRequest, status: http.StatusBadRequest, message: err.Error()}
 	}
-	answer, err := x.transport().RoundTrip(request)
+	answer, err := x.send(request)
 	if err != nil {
 		return x.broken(ctx, err)
 	}
@@ -69,7 +70,7 @@ func (x *exchange) request(ctx context.Context) (_ *http.Request, injected bool,
 			return nil, false, err
 		}
 	}
-	target := x.upstream.url(r, withoutKey(x.r.URL.Query()))
+	target := x.upstream.url(r, x.sent, withoutKey(x.r.URL.Query()))
 	request := (&http.Request{
 		Method: x.r.Method, URL: target, Host: target.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: requestHeader(x.r.Header, x.upstream),
@@ -83,11 +84,13 @@ func (x *exchange) request(ctx context.Context) (_ *http.Request, injected bool,
 	return request, injected, nil
 }
 
-func (x *exchange) transport() http.RoundTripper {
-	if x.session.replayer != nil {
-		return x.session.replayer
+// send sends the request to the provider, or finds in the recording what that answered.
+func (x *exchange) send(request *http.Request) (answer *http.Response, err error) {
+	if x.session.replayer == nil {
+		return x.gateway.config.Transport.RoundTrip(request)
 	}
-	return x.gateway.config.Transport
+	answer, x.replayed, err = x.session.replayer.answer(request)
+	return answer, err
 }
 
 // streams reports whether the answer comes in events.
@@ -147,6 +150,7 @@ func (x *exchange) whole(ctx context.Context, answer *http.Response) *failure {
 		if report.Fault != nil {
 			return classifyFault(*report.Fault, answer.Header, body, time.Now())
 		}
+		x.said.Body(body)
 		x.settle(report)
 	}
 	x.head(answer)

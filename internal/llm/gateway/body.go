@@ -68,7 +68,7 @@ var errTooLarge = errors.New("the request is too large")
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, question, error) {
 	var q question
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := readAll(http.MaxBytesReader(w, r.Body, limit), r.ContentLength)
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, q, errTooLarge
@@ -80,6 +80,17 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, ques
 		return nil, q, fmt.Errorf("the request is not in the form of the API: %w", err)
 	}
 	return body, q, nil
+}
+
+// mostTrusted is how much room a request gets for no more than saying how long it is.
+const mostTrusted = 1 << 20
+
+// readAll is io.ReadAll for what is said to be so long; below 0: unknown.
+func readAll(r io.Reader, length int64) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(int(min(max(length, 0), mostTrusted)) + bytes.MinRead) // so that there is room to see the end
+	_, err := b.ReadFrom(r)
+	return b.Bytes(), err
 }
 
 // setField gives the body with the value of a top-level field replaced, or added if the field is not there. All other bytes stay as the agent

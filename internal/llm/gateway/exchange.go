@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"oddish/internal/llm/transcript"
 )
 
 // exchange is one request of an agent on its way to the provider and back.
@@ -37,6 +39,8 @@ type exchange struct {
 	failure   *failure // why the last attempt failed; nil after an answer
 	budget    string   // which one was exceeded
 	recorded  *bytes.Buffer
+	said      *transcript.Exchange
+	replayed  int // number of the recorded exchange that answered
 	mimeType  string
 }
 
@@ -75,7 +79,7 @@ func (x *exchange) forward() {
 
 // again waits for another attempt and reports whether there is to be one; if not it has answered the agent.
 func (x *exchange) again(f *failure) bool {
-	if !f.kind.Transient() {
+	if !f.kind.Transient() || x.session.replayer != nil {
 		x.passOn(f)
 		return false
 	}
@@ -138,6 +142,9 @@ func (x *exchange) noteFailure(f *failure) {
 }
 
 func (x *exchange) noteEnd(status int, f *failure) {
+	if f == nil && x.answered != nil && x.answered.report.Refused { // an answer, and yet none
+		f = &failure{kind: Refusal, message: "the model declined to answer"}
+	}
 	if x.route.kind == callRoute {
 		x.session.ledger.noteEnd(status, x.upStatus, f)
 	}

@@ -22,7 +22,7 @@ func (f field) in(body []byte) []byte {
 // topFields gives the members of the object that the body is, without decoding their values: prompts are long, and only a few short
 // fields matter here. Names are as written, so "model" and "Model" are two.
 func topFields(body []byte) ([]field, error) {
-	if !json.Valid(body) {
+	if !valid(body) {
 		return nil, errors.New("it is not JSON")
 	}
 	s := scanner{body: body}

@@ -2,10 +2,12 @@ package gateway_test
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -101,6 +103,7 @@ func TestTheTokenIsTakenFromWhereverAgentsPutKeys(t *testing.T) {
 		{"X-Api-Key", "/v1/messages", http.Header{"X-Api-Key": {token}}, 200},
 		{"bearer", "/v1/messages", http.Header{"Authorization": {"Bearer " + token}}, 200},
 		{"x-goog-api-key", "/v1/messages", http.Header{"X-Goog-Api-Key": {token}}, 200},
+		{"api-key", "/v1/messages", http.Header{"Api-Key": {token}}, 200},
 		{"query", "/v1/messages?key=" + token, nil, 200},
 		{"path", "/t/" + token + "/v1/messages", nil, 200},
 		{"path and another key", "/t/" + token + "/v1/messages", http.Header{"X-Api-Key": {"placeholder"}}, 200},
@@ -149,6 +152,31 @@ func TestBaseURLsMayNameTheVersionOrNot(t *testing.T) {
 			wantPath = "/v1"
 		}
 		want(t, "path", r.fake.Calls()[0].Path, wantPath+"/chat/completions")
+	}
+}
+
+func TestAnUpstreamMayHavePathsOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*gateway.Upstream)
+		model  string
+		path   string
+	}{
+		"no version":                      {func(u *gateway.Upstream) { u.Unversioned = true }, gpt, "/chat/completions"},
+		"the model in the path":           {func(u *gateway.Upstream) { u.BaseURL += "/deployments/" + gateway.ModelInPath }, gpt, "/deployments/gpt-5/v1/chat/completions"},
+		"a model that is no part of one":  {func(u *gateway.Upstream) { u.BaseURL += "/deployments/" + gateway.ModelInPath }, "../../x", "/deployments/-..-x/v1/chat/completions"},
+		"and a query with every question": {func(u *gateway.Upstream) { u.Query = url.Values{"api-version": {"7"}} }, gpt, "/v1/chat/completions"},
+	} {
+		var got *http.Request
+		provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r.Clone(context.Background()) }))
+		u := gateway.Upstream{BaseURL: provider.URL, Key: providerKey}
+		c.change(&u)
+		r := newRig(t, fakellm.Default(), quick(), func(trial *gateway.Trial) { trial.Upstreams = map[llm.Dialect]gateway.Upstream{llm.Chat: u} })
+		r.post(llm.Chat, false, askModel(llm.Chat, false, 0, c.model))
+		provider.Close()
+		if got == nil || got.URL.Path != c.path || got.URL.RawQuery != u.Query.Encode() {
+			t.Errorf("%s: asked was %v, want %s", name, got, c.path)
+		}
 	}
 }
 
@@ -302,6 +330,7 @@ func TestOpenRefusesWhatCannotWork(t *testing.T) {
 		{"a key of two lines", gateway.Trial{Upstreams: map[llm.Dialect]gateway.Upstream{llm.Chat: {BaseURL: "http://h", Key: providerKey + "\n"}}}, "line break"},
 		{"money without a list of models", gateway.Trial{Upstreams: up, Budget: gateway.Budget{USD: &usd}}, "allowed models"},
 		{"money for what has no price", gateway.Trial{Upstreams: up, Budget: gateway.Budget{USD: &usd}, AllowedModels: []string{gpt, "my-own-model"}}, "no price is known for my-own-model"},
+		{"money for a model of its own without price", gateway.Trial{Upstreams: up, Budget: gateway.Budget{USD: &usd}, OnlyPriced: true, Model: "my-own-model"}, "no price is known for my-own-model"},
 		{"a negative budget", gateway.Trial{Upstreams: up, Budget: gateway.Budget{Calls: &negative}}, "negative"},
 		{"an alias for what is not allowed", gateway.Trial{Upstreams: up, AllowedModels: []string{gpt}, Aliases: map[string]string{"a": "b"}}, "not among the allowed"},
 		{"an alias of an alias", gateway.Trial{Upstreams: up, Aliases: map[string]string{"a": "b", "b": "c"}}, "alias itself"},

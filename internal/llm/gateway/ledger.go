@@ -22,6 +22,7 @@ type ModelUsage struct {
 	Provider string `json:"provider"`
 	Model    string `json:"model"` // as sent to the provider
 	Total
+	Price *price.Price `json:"price,omitempty"` // by which the cost was reckoned; nil: there is none
 }
 
 // Summary is what became of a session.
@@ -42,8 +43,11 @@ type Summary struct {
 	Divergence     *DivergenceInfo `json:"divergence"`      // where a replay left its recording; nil: nowhere
 }
 
-// costSource says where costs come from: what was counted here, times the table's prices.
-const costSource = "gateway"
+// Where costs come from: what was counted here, times the table's prices; and, for a replay, from nowhere, since nobody was paid.
+const (
+	costSource   = "gateway"
+	replaySource = "replay"
+)
 
 // ledger counts. Every answered call is entered once.
 type ledger struct {
@@ -55,7 +59,7 @@ type ledger struct {
 
 	mu       sync.Mutex
 	sum      Summary
-	byModel  map[string]int // provider/model → index in sum.Models
+	byModel  map[string]int // by answered.key: index in sum.Models
 	costs    costs
 	reserved reservation
 	changed  chan struct{} // closed and replaced when a call ends
@@ -68,6 +72,12 @@ func newLedger(b Budget, prices *price.Table, onUsage func(Total)) *ledger {
 	l.sum.CostSource, l.sum.PriceVersion, l.sum.Failures = costSource, prices.Version(), map[Kind]int64{}
 	l.sum.CostUSD = new(float64)
 	return l
+}
+
+// free makes it the ledger of a replay, whose tokens have no cost.
+func (l *ledger) free() {
+	l.costs.unknown = true
+	l.sum.CostUSD, l.sum.CostSource, l.sum.PriceVersion = nil, replaySource, ""
 }
 
 // costs adds up without rounding in between.
@@ -93,7 +103,28 @@ func (c *costs) add(usd *float64) *float64 {
 type answered struct {
 	provider, model string
 	report          usage.Report
+	price           *price.Price // nil: unknown
 	cost            *float64
+}
+
+// charge reckons the cost, by the price of the model that was asked for, or by that of the one which a router chose.
+func (a *answered) charge(prices *price.Table) {
+	p, known := prices.LookupFrom(a.provider, a.model)
+	if !known && a.report.Model != "" {
+		p, known = prices.LookupFrom(a.provider, a.report.Model)
+	}
+	if known {
+		a.price, a.cost = &p, p.Cost(a.report.Usage)
+	}
+}
+
+// key tells the models apart, and a router's choices.
+func (a *answered) key() string {
+	key := a.provider + "/" + a.model
+	if a.price != nil {
+		key += "\x00" + a.price.Provider + "/" + a.price.Model
+	}
+	return key
 }
 
 // enter counts an answered call and tells the trial.
@@ -109,12 +140,12 @@ func (l *ledger) enter(a answered) {
 func (l *ledger) add(a answered) Total {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := a.provider + "/" + a.model
+	key := a.key()
 	i, seen := l.byModel[key]
 	if !seen {
 		i = len(l.sum.Models)
 		l.byModel[key] = i
-		l.sum.Models = append(l.sum.Models, ModelUsage{Provider: a.provider, Model: a.model, Total: Total{CostUSD: new(float64)}})
+		l.sum.Models = append(l.sum.Models, ModelUsage{Provider: a.provider, Model: a.model, Total: Total{CostUSD: new(float64)}, Price: a.price})
 	}
 	m := &l.sum.Models[i].Total
 	m.Calls++

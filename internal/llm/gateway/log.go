@@ -42,8 +42,12 @@ type Entry struct {
 	Message string `json:"message,omitempty"` // what the provider said about it
 	Budget  string `json:"budget,omitempty"`  // which budget it would exceed
 
+	Replayed int       `json:"replayed,omitempty"` // number of the exchange of Trial.Replay that answered, from 1
 	Exchange *Exchange `json:"exchange,omitempty"` // with Trial.Record
 }
+
+// SentModel is the model that the provider was asked for.
+func (e *Entry) SentModel() string { return or(e.Sent, e.Model) }
 
 // logWriter writes one line at a time. What can't be written is told once, by Err.
 type logWriter struct {
@@ -82,7 +86,7 @@ func (x *exchange) entry() Entry {
 	e := Entry{
 		Time: x.began, Trial: x.session.trial.ID, Method: x.r.Method, Path: clip(x.path, longestMessage), Dialect: x.route.dialect, Model: x.asked, Stream: x.question.Stream,
 		Status: x.status, Upstream: x.upStatus, Attempts: x.attempts, Waited: x.waited, FirstByte: x.firstByte, Duration: time.Since(x.began),
-		Cut: x.cut, Events: x.events, SentBytes: x.bodyLen, GotBytes: x.answerLen, Budget: x.budget,
+		Cut: x.cut, Events: x.events, SentBytes: x.bodyLen, GotBytes: x.answerLen, Budget: x.budget, Replayed: x.replayed,
 	}
 	if x.sent != "" && x.sent != x.asked {
 		e.Sent = x.sent

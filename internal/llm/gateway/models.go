@@ -2,8 +2,22 @@ package gateway
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 )
+
+// listed gives the models that the trial is told of without asking its provider: those that are allowed, and in a replay those that were called, if the
+// provider was not asked then. Empty: ask.
+func (s *Session) listed() []string {
+	if s.replayer == nil {
+		return slices.Sorted(maps.Keys(s.models.allowed))
+	}
+	if s.trial.Replay.listed {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.trial.Replay.called))
+}
 
 // writeModels lists models in a form that is all dialects' at once.
 func writeModels(w http.ResponseWriter, ids []string) {

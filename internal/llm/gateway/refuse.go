@@ -95,11 +95,12 @@ func comeBack(f *failure, wait time.Duration) refusal {
 	return r
 }
 
-func (r refusal) write(w http.ResponseWriter, d llm.Dialect) {
+// write answers with the error and gives the body.
+func (r refusal) write(w http.ResponseWriter, d llm.Dialect) (body []byte) {
 	data, err := json.Marshal(r.body(d))
 	if err != nil {
 		http.Error(w, "encode the error", http.StatusInternalServerError)
-		return
+		return nil
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
@@ -110,6 +111,7 @@ func (r refusal) write(w http.ResponseWriter, d llm.Dialect) {
 	}
 	w.WriteHeader(r.status)
 	w.Write(data) //nolint:errcheck // an agent that left needs no answer
+	return data
 }
 
 func (r refusal) body(d llm.Dialect) map[string]any {

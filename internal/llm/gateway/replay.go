@@ -1,8 +1,8 @@
 package gateway
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,120 +10,31 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"unicode/utf8"
-
-	"oddish/internal/llm"
 )
 
-// Exchange is what a recording keeps of a request: enough to recognise it and to answer it again.
-type Exchange struct {
-	Digest      string          `json:"digest"` // of the canonical form
-	Path        string          `json:"path"`   // as sent to the provider, without the base
-	Request     json.RawMessage `json:"request,omitempty"`
-	Status      int             `json:"status"`
-	ContentType string          `json:"content_type,omitempty"`
-	Answer      string          `json:"answer,omitempty"`
-	Bytes       []byte          `json:"answer_bytes,omitempty"` // instead of Answer where that is not text
-}
-
-func (e Exchange) answer() []byte {
-	if e.Bytes != nil {
-		return e.Bytes
-	}
-	return []byte(e.Answer)
-}
-
-// record keeps bytes of the provider's answer, with Trial.Record.
-func (x *exchange) record(data []byte) {
-	if !x.session.trial.Record {
-		return
-	}
-	if x.recorded == nil {
-		x.recorded = &bytes.Buffer{}
-	}
-	x.recorded.Write(data)
-}
-
-// exchanged gives what the log keeps for a replay; nil for what was not answered by a provider or was cut.
-func (x *exchange) exchanged() *Exchange {
-	if !x.session.trial.Record || x.recorded == nil || x.cut {
-		return nil
-	}
-	body, route, _, err := x.adapt()
-	if err != nil {
-		return nil
-	}
-	_, digest, err := newCanon().request(route.rest, body)
-	if err != nil {
-		return nil
-	}
-	e := &Exchange{Digest: digest, Path: route.rest, Request: body, Status: x.status, ContentType: x.mimeType}
-	if utf8.Valid(x.recorded.Bytes()) {
-		e.Answer = x.recorded.String()
-	} else {
-		e.Bytes = x.recorded.Bytes()
-	}
-	return e
-}
-
-// Recording holds the exchanges of a session's log in their order.
-type Recording struct {
-	exchanges []Exchange
-}
-
-// LoadRecording reads the log of a session that was recorded. Lines without an exchange are passed over.
-func LoadRecording(r io.Reader) (*Recording, error) {
-	rec := &Recording{}
-	lines := bufio.NewReader(r)
-	for n := 1; ; n++ {
-		line, err := lines.ReadBytes('\n')
-		if len(bytes.TrimSpace(line)) > 0 {
-			var e Entry
-			if err := json.Unmarshal(line, &e); err != nil {
-				return nil, fmt.Errorf("line %d of the recording: %w", n, err)
-			}
-			if e.Exchange != nil {
-				rec.exchanges = append(rec.exchanges, *e.Exchange)
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the recording: %w", err)
-		}
-	}
-	if len(rec.exchanges) == 0 {
-		return nil, fmt.Errorf("the recording holds no exchange: was the trial run with recording on?")
-	}
-	return rec, nil
-}
-
-// Len gives the number of exchanges.
-func (r *Recording) Len() int { return len(r.exchanges) }
-
-// Replayer answers requests from a recording, in the place of a transport to providers. Requests are matched by what they ask, so they may come in
+// replayer answers requests from a recording, in the place of a transport to providers. Requests are matched by what they ask, so they may come in
 // another order; of equal ones the first recorded answers first, and the last again when there are no more. It is safe for concurrent use.
-type Replayer struct {
-	canon canon
+type replayer struct {
+	canon     canon
+	recording *Recording
 
 	mu         sync.Mutex
 	byDigest   map[string][]int // exchanges not answered yet
 	used       []bool
-	recording  *Recording
 	requests   int
 	divergence *DivergenceInfo
 }
 
-var _ http.RoundTripper = (*Replayer)(nil)
-
 // DivergenceInfo says where a replay first asked what was not recorded.
 type DivergenceInfo struct {
 	Request  int    `json:"request"`  // number of the request, from 1
-	Recorded int    `json:"recorded"` // number of the recorded exchange that is most alike, from 1; 0: all were used
+	Recorded int    `json:"recorded"` // number of the recorded exchange that was to come, from 1; 0: all were used
 	Path     string `json:"path"`     // where in the request, such as body.messages[2].content
 	Was      string `json:"was"`      // there in the recording
 	Is       string `json:"is"`       // there now
+	// Asked and Expected are both requests, without what differs from run to run; Expected is nil if all were used.
+	Asked    any `json:"asked"`
+	Expected any `json:"expected"`
 }
 
 func (d DivergenceInfo) String() string {
@@ -133,76 +44,116 @@ func (d DivergenceInfo) String() string {
 	return fmt.Sprintf("request %d was not recorded: at %s it has %s, where recorded request %d has %s", d.Request, d.Path, d.Is, d.Recorded, d.Was)
 }
 
-// NewReplayer makes a replayer that has answered nothing yet.
-func NewReplayer(rec *Recording) *Replayer {
-	r := &Replayer{canon: newCanon(), byDigest: map[string][]int{}, recording: rec, used: make([]bool, len(rec.exchanges))}
+// newReplayer makes a replayer that has answered with the exchanges of those numbers already.
+func newReplayer(rec *Recording, answered []int) *replayer {
+	r := &replayer{canon: newCanon(), byDigest: map[string][]int{}, recording: rec, used: make([]bool, rec.Len()), requests: len(answered)}
 	for i, e := range rec.exchanges {
-		r.byDigest[e.Digest] = append(r.byDigest[e.Digest], i)
+		r.byDigest[e.digest] = append(r.byDigest[e.digest], i)
+	}
+	for _, n := range answered {
+		if n > 0 && n <= rec.Len() {
+			r.use(n - 1)
+		}
 	}
 	return r
 }
 
 // Divergence gives the first request that was not recorded, or nil.
-func (r *Replayer) Divergence() *DivergenceInfo {
+func (r *replayer) Divergence() *DivergenceInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.divergence
 }
 
-// RoundTrip answers from the recording, or with status 400 that tells the divergence, at which agents stop.
-func (r *Replayer) RoundTrip(request *http.Request) (*http.Response, error) {
+// answer answers from the recording and gives the number of the exchange, or with status 400 that tells the divergence, at which agents stop.
+func (r *replayer) answer(request *http.Request) (_ *http.Response, number int, err error) {
 	var body []byte
 	if request.Body != nil {
-		var err error
 		if body, err = io.ReadAll(request.Body); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		request.Body.Close() //nolint:errcheck // it is in memory
 	}
 	route := parseRoute(request.Method, request.URL.Path)
-	tree, digest, err := r.canon.request(route.rest, body)
+	tree, digest, err := r.canon.request(route, body)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	if e, found := r.take(digest); found {
-		return response(request, e.Status, e.ContentType, e.answer()), nil
+	if i, found := r.take(digest); found {
+		answer, err := r.again(request, i)
+		return answer, i + 1, err
 	}
-	d := r.diverged(tree)
-	message := badRequest("The replay has left its recording: " + d.String())
+	message := badRequest("The replay has left its recording: " + r.diverged(route, tree).String())
 	data, err := json.Marshal(message.body(route.dialect))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return response(request, message.status, "application/json", data), nil
+	return response(request, message.status, "application/json", bytes.NewReader(data)), 0, nil
 }
 
-func (r *Replayer) take(digest string) (Exchange, bool) {
+// again answers as exchange i was answered, as far as it was: an agent that did not wait for the end then need not get one now.
+func (r *replayer) again(request *http.Request, i int) (*http.Response, error) {
+	e, err := r.recording.read(i)
+	if err != nil {
+		return nil, err
+	}
+	var body io.Reader = bytes.NewReader(e.answer())
+	switch {
+	case e.Cut != "" && e.Status == 0:
+		<-request.Context().Done()
+		return nil, context.Cause(request.Context())
+	case e.Cut == cutByAgent:
+		body = io.MultiReader(body, endless{request.Context()})
+	case e.Cut == cutByProvider:
+		body = io.MultiReader(body, broken{})
+	}
+	return response(request, e.Status, e.ContentType, body), nil
+}
+
+// endless has nothing to read until the context ends.
+type endless struct{ ctx context.Context }
+
+func (e endless) Read([]byte) (int, error) {
+	<-e.ctx.Done()
+	return 0, context.Cause(e.ctx)
+}
+
+// broken is the rest of an answer that was cut.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// take chooses the exchange that answers.
+func (r *replayer) take(digest string) (int, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests++
 	left := r.byDigest[digest]
 	if len(left) == 0 {
-		return Exchange{}, false
+		return 0, false
 	}
-	if len(left) > 1 {
-		r.byDigest[digest] = left[1:]
-	}
-	r.used[left[0]] = true
-	return r.recording.exchanges[left[0]], true
+	i := left[0]
+	r.use(i)
+	return i, true
 }
 
-// diverged finds the first recorded request that was not used, which is what was to come.
-func (r *Replayer) diverged(tree any) DivergenceInfo {
+// use marks an exchange. The last of equal ones stays for those who ask once more.
+func (r *replayer) use(i int) {
+	digest := r.recording.exchanges[i].digest
+	if left := r.byDigest[digest]; len(left) > 1 {
+		r.byDigest[digest] = slices.DeleteFunc(left, func(j int) bool { return j == i })
+	}
+	r.used[i] = true
+}
+
+// diverged compares with the first recorded request of the same kind that was not used, which is what was to come.
+func (r *replayer) diverged(route route, tree any) DivergenceInfo {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := DivergenceInfo{Request: r.requests}
-	next := slices.Index(r.used, false)
-	if next >= 0 {
-		e := r.recording.exchanges[next]
-		if recorded, _, err := r.canon.request(e.Path, e.Request); err == nil {
-			d.Recorded = next + 1
-			d.Path, d.Was, d.Is = difference("", recorded, tree)
-		}
+	d := DivergenceInfo{Request: r.requests, Asked: tree}
+	if next := r.next(route.rest); next >= 0 {
+		d.Recorded = next + 1
+		d.Path, d.Was, d.Is, d.Expected = r.compare(next, tree)
 	}
 	if r.divergence == nil {
 		r.divergence = &d
@@ -210,18 +161,33 @@ func (r *Replayer) diverged(tree any) DivergenceInfo {
 	return d
 }
 
-func response(request *http.Request, status int, mime string, body []byte) *http.Response {
-	return &http.Response{
-		Status: strconv.Itoa(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: request,
-		Header: http.Header{"Content-Type": {mime}}, Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+// next gives the first exchange that was not used, one with the path if there is one; -1: all were used.
+func (r *replayer) next(path string) int {
+	first := slices.Index(r.used, false)
+	for i := max(first, 0); i < len(r.used); i++ {
+		if !r.used[i] && r.recording.exchanges[i].path == path {
+			return i
+		}
 	}
+	return first
 }
 
-// replayUpstreams gives an upstream for every dialect: in a replay none is called, so no key and no address is needed.
-func replayUpstreams(given map[llm.Dialect]Upstream) map[llm.Dialect]Upstream {
-	all := map[llm.Dialect]Upstream{}
-	for _, d := range llm.Dialects() {
-		all[d] = Upstream{Provider: given[d].Provider, BaseURL: "http://replay.invalid"}
+// compare finds where the request first differs from exchange i.
+func (r *replayer) compare(i int, tree any) (path, was, is string, expected any) {
+	e, err := r.recording.read(i)
+	if err == nil {
+		expected, _, err = r.canon.request(parseRoute(http.MethodPost, e.Path), e.Request)
 	}
-	return all
+	if err != nil {
+		return "the whole", err.Error(), "another request", nil
+	}
+	path, was, is = difference("", expected, tree)
+	return path, was, is, expected
+}
+
+func response(request *http.Request, status int, mime string, body io.Reader) *http.Response {
+	return &http.Response{
+		Status: strconv.Itoa(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: request,
+		Header: http.Header{"Content-Type": {mime}}, Body: io.NopCloser(body), ContentLength: -1,
+	}
 }

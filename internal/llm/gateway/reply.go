@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"oddish/internal/llm/transcript"
 	"oddish/internal/llm/usage"
 )
 
@@ -21,16 +22,16 @@ func (x *exchange) head(answer *http.Response) {
 // settle counts an answer, once.
 func (x *exchange) settle(report usage.Report) {
 	report.Estimate(x.bodyLen)
-	prices := x.gateway.config.Prices
 	a := answered{provider: x.upstream.provider, model: x.sent, report: report}
-	if a.cost = prices.Cost(a.provider, a.model, report.Usage); a.cost == nil && report.Model != "" {
-		a.cost = prices.Cost(a.provider, report.Model, report.Usage) // a router's choice
+	if x.session.replayer == nil {
+		a.charge(x.gateway.config.Prices)
 	}
 	x.answered = &a
 	if report.Refused {
 		x.noteFailure(&failure{kind: Refusal})
 	}
 	x.session.ledger.enter(a)
+	x.said.End(transcript.Facts{Model: a.model, Usage: report.Usage, CostUSD: a.cost, Estimated: report.Estimated, Cut: x.cut})
 }
 
 // passOn answers with the provider's own error, since waiting would not mend it.
@@ -58,7 +59,11 @@ func (x *exchange) refuse(r refusal, kind Kind) {
 		x.failure = &failure{kind: kind, message: r.message}
 		x.noteFailure(x.failure)
 	}
-	r.write(x.w, x.route.dialect)
+	body := r.write(x.w, x.route.dialect)
+	if kind == NotAllowed && x.body != nil { // in a replay it is refused again
+		x.mimeType = "application/json"
+		x.record(body)
+	}
 	x.noteEnd(x.status, x.failure)
 }
 

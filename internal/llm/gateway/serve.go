@@ -3,9 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -96,18 +94,26 @@ const longestModel = 256
 
 // allowed reports whether the trial may ask this of this model.
 func (x *exchange) allowed() bool {
-	sent, allowed := x.session.models.resolve(x.asked)
-	if !allowed || len(x.asked) > longestModel {
-		x.asked = clip(x.asked, longestModel)
+	var allowed bool
+	if x.sent, allowed = x.session.models.resolve(x.asked); !allowed || !x.priced() || len(x.asked) > longestModel {
+		x.asked, x.sent = clip(x.asked, longestModel), clip(x.sent, longestModel)
 		x.refuse(modelNotAllowed(x.asked), NotAllowed)
 		return false
 	}
-	x.sent = sent
 	if x.question.Background { // its usage would be told to somebody who asks later
 		x.refuse(badRequest("This gateway does not run responses in the background: leave out \"background\"."), NotAllowed)
 		return false
 	}
 	return true
+}
+
+// priced reports whether the model has a price, if it needs one.
+func (x *exchange) priced() bool {
+	if !x.session.trial.OnlyPriced {
+		return true
+	}
+	_, known := x.gateway.config.Prices.LookupFrom(x.upstream.provider, x.sent)
+	return known
 }
 
 // dropProviderTools takes the provider's own tools from a call of a trial that may not use them.
@@ -148,13 +154,14 @@ func (x *exchange) call() {
 		return
 	}
 	defer release()
+	x.said = x.session.trial.Transcript.Ask(x.route.dialect, x.body)
+	defer x.said.Wait() // before the session ends
 	x.forward()
 }
 
 // models lists the trial's models; where all are allowed, the provider's.
 func (x *exchange) models() {
-	allowed := slices.Sorted(maps.Keys(x.session.models.allowed))
-	if len(allowed) > 0 {
+	if allowed := x.session.listed(); len(allowed) > 0 {
 		x.status = http.StatusOK
 		writeModels(x.w, allowed)
 		return

@@ -23,7 +23,7 @@ type Session struct {
 	models    models
 	ledger    *ledger
 	log       *logWriter
-	replayer  *Replayer // nil unless the trial is replayed
+	replayer  *replayer // nil unless the trial is replayed
 
 	ctx    context.Context // ends the requests
 	cancel context.CancelCauseFunc
@@ -39,7 +39,7 @@ func newSession(g *Gateway, t Trial) (*Session, error) {
 		t.Token = "odt_" + rand.Text()
 	}
 	if t.Replay != nil {
-		t.Upstreams = replayUpstreams(t.Upstreams)
+		t.Upstreams, t.Budget.USD, t.OnlyPriced, t.NoProviderTools = t.Replay.upstreams(), nil, false, false // it reaches no provider and costs nothing
 	}
 	if len(t.Upstreams) == 0 {
 		return nil, errors.New("it has no upstream: give the base URL and key of at least one model provider")
@@ -59,14 +59,20 @@ func newSession(g *Gateway, t Trial) (*Session, error) {
 	if s.models, err = newModels(t); err != nil {
 		return nil, err
 	}
+	if t.Replay != nil {
+		s.models = t.Replay.models()
+	}
 	if err := t.priced(g.config.Prices, s.upstreams); err != nil {
 		return nil, err
 	}
 	if t.Replay != nil {
-		s.replayer = NewReplayer(t.Replay)
+		s.replayer = newReplayer(t.Replay, t.Replayed)
 	}
 	t.WaitBudget = or(t.WaitBudget, g.config.Retry.SessionWait)
 	s.trial, s.ledger = t, newLedger(t.Budget, g.config.Prices, t.OnUsage)
+	if t.Replay != nil {
+		s.ledger.free()
+	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s, nil
 }

@@ -43,7 +43,9 @@ func (x *exchange) stream(ctx context.Context, answer *http.Response, injected b
 		if report.Begun() {
 			p.ok()
 		}
-		if err := out.write(e.Raw, report.Begun()); err != nil {
+		err = out.write(e.Raw, report.Begun())
+		x.said.Event(e.Data)
+		if err != nil {
 			return x.left(out, report)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -14,6 +15,7 @@ import (
 
 	"oddish/internal/llm"
 	"oddish/internal/llm/price"
+	"oddish/internal/llm/transcript"
 )
 
 // Trial says what a session may do and who is told what it did.
@@ -23,8 +25,12 @@ type Trial struct {
 
 	Upstreams     map[llm.Dialect]Upstream
 	AllowedModels []string          // names as sent to the provider; others are refused. Empty: every model
-	Aliases       map[string]string // model asked for → model sent instead, such as for an agent's helper calls
-	Budget        Budget
+	Aliases       map[string]string // model asked for → model sent instead
+	// Model is the trial's own. Agents call others beside it (for titles and summaries), which all are HelperModel instead if that is set.
+	Model, HelperModel string
+	// OnlyPriced refuses models without a known price, so that a budget of money is kept.
+	OnlyPriced bool
+	Budget     Budget
 	// NoProviderTools removes the tools that run at the provider (web search, code execution, remote MCP) from requests: for trials without
 	// internet, and for budgets of money, which count tokens only.
 	NoProviderTools bool
@@ -36,9 +42,14 @@ type Trial struct {
 	OnUsage     func(Total)
 	OnRateLimit func(RateLimit)
 
-	Log    io.Writer  // one line of JSON for every request (see Entry); written by one goroutine at a time. nil: none
-	Record bool       // the log's lines hold what was sent and answered, for a Recording
-	Replay *Recording // answers from here instead of from the upstreams
+	Log    io.Writer // one line of JSON for every request (see Entry); written by one goroutine at a time. nil: none
+	Record bool      // the log's lines hold what was sent and answered, for a Recording
+	// Transcript keeps what is said; nil: nobody does. It is the caller's to close, after the session.
+	Transcript *transcript.Recorder
+	// Replay answers from here instead of from the upstreams, and Budget.USD, AllowedModels and Aliases are of no effect. Replayed are the numbers (see
+	// Entry) of the exchanges with which former sessions of the trial have answered.
+	Replay   *Recording
+	Replayed []int
 }
 
 // Upstream is a provider's API in one dialect.
@@ -51,7 +62,13 @@ type Upstream struct {
 	// Gemini, Authorization for OpenAI.
 	KeyHeader string
 	Header    http.Header // sent with every request
+	Query     url.Values  // likewise
+	// Unversioned: the API's paths have no version. ModelInPath in the path of BaseURL stands for the model that is called.
+	Unversioned bool
 }
+
+// ModelInPath stands for the model in an Upstream's BaseURL.
+const ModelInPath = "{model}"
 
 // Budget bounds a session. Nil is no bound. A call that would exceed one is not sent but answered with an error that agents stop at; since
 // the size of an answer is known only afterwards, the last call may go over.
@@ -79,6 +96,8 @@ func (b Budget) check() error {
 type upstream struct {
 	provider string
 	base     *url.URL
+	query    url.Values
+	bare     bool        // without a version
 	header   http.Header // with the key
 	secrets  [][]byte    // never to be passed on
 	id       string      // of the account
@@ -96,7 +115,7 @@ func newUpstream(d llm.Dialect, u Upstream) (*upstream, error) {
 	case u.Key != "" && strings.ContainsAny(u.Key, "\r\n\x00"):
 		return nil, fmt.Errorf("the key for %s contains a line break: was a file pasted whole?", d)
 	}
-	up := &upstream{provider: or(u.Provider, providerOf(d)), base: base, header: u.Header.Clone()}
+	up := &upstream{provider: or(u.Provider, providerOf(d)), base: base, query: u.Query, bare: u.Unversioned, header: u.Header.Clone()}
 	if up.header == nil {
 		up.header = http.Header{}
 	}
@@ -139,13 +158,16 @@ func keyHeader(d llm.Dialect) string {
 	return "Authorization"
 }
 
-// url gives the address of a route at the upstream. The version is added unless the base names one in its path.
-func (u *upstream) url(r route, query url.Values) *url.URL {
+// url gives the address of a route at the upstream, for a model. The version is added unless the base names one in its path.
+func (u *upstream) url(r route, model string, query url.Values) *url.URL {
 	target := *u.base
-	if !slices.ContainsFunc(strings.Split(target.Path, "/"), isVersion) {
+	// An agent's name for a model is no way to other paths.
+	target.Path = strings.ReplaceAll(target.Path, ModelInPath, strings.Trim(strings.ReplaceAll(model, "/", "-"), "."))
+	if !u.bare && !slices.ContainsFunc(strings.Split(target.Path, "/"), isVersion) {
 		target.Path += "/" + r.version
 	}
 	target.Path += "/" + r.rest
+	maps.Copy(query, u.query)
 	target.RawQuery = query.Encode()
 	return &target
 }
@@ -158,10 +180,11 @@ func isVersion(segment string) bool {
 	return strings.TrimLeft(strings.TrimLeft(segment[1:], "0123456789"), "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
-// models is the allow-list and the aliases of a session.
+// models says which models a session may call.
 type models struct {
-	allowed map[string]bool // nil: every one
-	aliases map[string]string
+	allowed     map[string]bool // nil: every one
+	aliases     map[string]string
+	own, helper string
 }
 
 // resolve gives the model to send for one that was asked for.
@@ -169,17 +192,22 @@ func (m models) resolve(asked string) (sent string, allowed bool) {
 	sent = asked
 	if target, is := m.aliases[asked]; is {
 		sent = target
+	} else if m.helper != "" && asked != m.own {
+		sent = m.helper
 	}
 	return sent, m.allowed == nil || m.allowed[sent]
 }
 
 func newModels(t Trial) (models, error) {
-	m := models{aliases: t.Aliases}
+	m := models{aliases: t.Aliases, own: t.Model, helper: t.HelperModel}
 	if len(t.AllowedModels) > 0 {
 		m.allowed = map[string]bool{}
 	}
 	for _, name := range t.AllowedModels {
 		m.allowed[name] = true
+	}
+	if m.helper != "" && m.allowed != nil && !m.allowed[m.helper] {
+		return models{}, fmt.Errorf("the helper model %s is not among the allowed models: allow it or choose another", m.helper)
 	}
 	for asked, target := range t.Aliases {
 		if _, again := t.Aliases[target]; again {
@@ -197,10 +225,14 @@ func (t Trial) priced(prices *price.Table, ups map[llm.Dialect]*upstream) error 
 	if t.Budget.USD == nil {
 		return nil
 	}
-	if len(t.AllowedModels) == 0 {
-		return errors.New("a budget of money needs the list of allowed models, so that each is known to have a price")
+	models := t.AllowedModels
+	switch {
+	case t.OnlyPriced && len(models) == 0 && t.Model != "":
+		models = []string{t.Model}
+	case !t.OnlyPriced && len(models) == 0:
+		return errors.New("a budget of money needs the list of allowed models, or to allow only those with a known price")
 	}
-	for _, name := range t.AllowedModels {
+	for _, name := range models {
 		known := slices.ContainsFunc(llm.Dialects(), func(d llm.Dialect) bool {
 			up := ups[d]
 			if up == nil {

@@ -221,6 +221,7 @@ func TestARefusalIsCountedAndPassedOn(t *testing.T) {
 		want(t, "status", r.post(d, stream, ask(d, stream, 0)).status, 200)
 		sum := r.session.Close()
 		want(t, "refusals", sum.Failures[gateway.Refusal], 1)
+		want(t, "how the last call ended", sum.LastFailure, gateway.Refusal)
 		want(t, "calls", sum.Calls, 1)
 	})
 }

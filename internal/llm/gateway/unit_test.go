@@ -295,15 +295,26 @@ func TestParseRoute(t *testing.T) {
 	}
 }
 
+func FuzzValidIsWhatEncodingJSONSays(f *testing.F) {
+	for _, s := range []string{"", "{", `{"a":"b\\u00e9\\n"}`, `"\\x"`, "\"\n\"", `{"a":1e5,"b":[true,null,"\\""]}`, `"\\u12"`, `"\\`, `""""`, `{"a" "b"}`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		if got, want := valid([]byte(body)), json.Valid([]byte(body)); got != want {
+			t.Errorf("%q: %t, want %t", body, got, want)
+		}
+	})
+}
+
 func FuzzCanonicalFormsOfEqualRequestsAreEqual(f *testing.F) {
 	f.Add(`{"a":[1,{"b":"2026-11-24"}],"metadata":{}}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		c := newCanon()
-		tree, digest, err := c.request("messages", []byte(body))
+		tree, digest, err := c.request(parseRoute("POST", "messages"), []byte(body))
 		if err != nil {
 			return
 		}
-		if _, again, err := c.request("/messages/", []byte(" "+body)); err != nil || again != digest {
+		if _, again, err := c.request(parseRoute("POST", "/v1/messages/"), []byte(" "+body)); err != nil || again != digest {
 			t.Errorf("%q: digests %s and %s, %v", body, digest, again, err)
 		}
 		if path, was, is := difference("", tree, tree); path != "" {
@@ -323,6 +334,11 @@ func TestVolatileTextsAreReplaced(t *testing.T) {
 		"in /tmp/oddish-x1/work":            "in /tmp/<name>/work",
 		"run_shell_command_1795575228389_0": "run_shell_command_<time>_0",
 		"Process Group PGID: 3079":          "Process Group PGID: <n>",
+		"root 5 Nov 25 05:41 out.txt":       "root 5 <time> out.txt",
+		"Wed Nov 25 08:00:31 UTC 2026\n":    "<time>\n",
+		"3 passed in 0.12s":                 "3 passed in <time>",
+		"real 0m0.003s":                     "real <time>",
+		"http://x/t/odt_abc234/v1":          "http://x/t/<token>/v1",
 		"price 12.50, line 3":               "price 12.50, line 3",
 	} {
 		if got := c.clean(in); got != want {

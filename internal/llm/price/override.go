@@ -17,6 +17,7 @@ import (
 //	models:
 //	  openai/my-model: {input: 0, output: 0}            # US dollars for a million tokens
 //	  anthropic/claude-sonnet-4-5: {input: 3, output: 15, cache_read: 0.3, cache_write: 3.75, context: 200000}
+//	  google/gemini-2.5-pro: {input: 1.25, output: 10, long: {over: 200000, input: 2.5, output: 15}}
 //	aliases:
 //	  fast: openai/gpt-5-mini
 type file struct {
@@ -30,6 +31,7 @@ type entry struct {
 	CacheRead    *float64 `yaml:"cache_read"`
 	CacheWrite   *float64 `yaml:"cache_write"`
 	CacheWrite1h *float64 `yaml:"cache_write_1h"`
+	Long         *Long    `yaml:"long"`
 	Context      int64    `yaml:"context"`
 	MaxOutput    int64    `yaml:"max_output"`
 }
@@ -71,7 +73,7 @@ func (t *Table) With(name string, data []byte) (*Table, error) {
 		}
 	}
 	for alias, target := range f.Aliases {
-		with.aliases[Key(alias)] = Key(target)
+		with.aliases[Key(alias)] = target
 	}
 	return with, nil
 }
@@ -99,14 +101,21 @@ func (e entry) price(id, source string) (Price, error) {
 	if e.Input == nil || e.Output == nil {
 		return Price{}, fmt.Errorf("model %s: input and output are needed (US dollars for a million tokens; 0 if it costs nothing)", id)
 	}
-	for _, v := range []*float64{e.Input, e.Output, e.CacheRead, e.CacheWrite, e.CacheWrite1h} {
+	figures := []*float64{e.Input, e.Output, e.CacheRead, e.CacheWrite, e.CacheWrite1h}
+	if l := e.Long; l != nil {
+		figures = append(figures, &l.Input, &l.Output, l.CacheRead, l.CacheWrite)
+		if l.Over <= 0 || l.Input == 0 && *e.Input > 0 || l.Output == 0 && *e.Output > 0 {
+			return Price{}, fmt.Errorf("model %s: long needs over, the length of the prompt in tokens above which it holds, input and output", id)
+		}
+	}
+	for _, v := range figures {
 		if v != nil && (*v < 0 || math.IsNaN(*v) || math.IsInf(*v, 0)) {
 			return Price{}, fmt.Errorf("model %s: %v is no price", id, *v)
 		}
 	}
 	return Price{
 		Provider: provider, Model: model, Input: *e.Input, Output: *e.Output,
-		CacheRead: e.CacheRead, CacheWrite: e.CacheWrite, CacheWrite1h: e.CacheWrite1h,
+		CacheRead: e.CacheRead, CacheWrite: e.CacheWrite, CacheWrite1h: e.CacheWrite1h, Long: e.Long,
 		Context: e.Context, MaxOutput: e.MaxOutput, Source: source,
 	}, nil
 }

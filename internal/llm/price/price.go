@@ -22,19 +22,40 @@ type Price struct {
 	CacheWrite   *float64 `json:"cache_write"`    // nil: charged as Input
 	CacheWrite1h *float64 `json:"cache_write_1h"` // nil: twice Input, as Anthropic charges
 
+	Long *Long `json:"long,omitempty"` // nil: long prompts cost the same
+
 	Context   int64  `json:"context"`    // tokens that fit into the model; 0: unknown
 	MaxOutput int64  `json:"max_output"` // usual limit of an answer in tokens; 0: unknown
 	Source    string `json:"source"`     // "table", or the name of the override file
 }
 
+// Long is what every token of a call costs, in US dollars for a million, whose prompt has more than Over tokens. The table that is compiled in has no such
+// prices: they come from override files.
+type Long struct {
+	Over       int64    `json:"over" yaml:"over"`
+	Input      float64  `json:"input" yaml:"input"`
+	Output     float64  `json:"output" yaml:"output"`
+	CacheRead  *float64 `json:"cache_read,omitempty" yaml:"cache_read"`   // nil: as Input
+	CacheWrite *float64 `json:"cache_write,omitempty" yaml:"cache_write"` // nil: as Input
+}
+
+// forPrompt gives the price that holds for a call with so many tokens of input.
+func (p Price) forPrompt(tokens float64) Price {
+	if l := p.Long; l != nil && tokens > float64(l.Over) {
+		p.Input, p.Output, p.CacheRead, p.CacheWrite, p.CacheWrite1h = l.Input, l.Output, l.CacheRead, l.CacheWrite, nil
+	}
+	return p
+}
+
 const million = 1e6
 
-// Cost gives the cost of the usage in US dollars, or nil if a total is unknown. Parts of which the
+// Cost gives the cost of one call's usage in US dollars, or nil if a total is unknown. Parts of which the
 // provider did not tell the size are charged as plain input or output.
 func (p Price) Cost(u usage.Usage) *float64 {
 	if !u.Known() {
 		return nil
 	}
+	p = p.forPrompt(count(u.InputTotal))
 	read, write, hour := count(u.CacheRead), count(u.CacheWrite), count(u.CacheWrite1h)
 	plain := math.Max(0, count(u.InputTotal)-read-write)
 	cost := plain*p.Input + read*or(p.CacheRead, p.Input) + math.Max(0, write-hour)*or(p.CacheWrite, p.Input) +

@@ -72,6 +72,14 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+func cost(table *price.Table, provider, model string, u usage.Usage) *float64 {
+	p, known := table.LookupFrom(provider, model)
+	if !known {
+		return nil
+	}
+	return p.Cost(u)
+}
+
 func TestCost(t *testing.T) {
 	t.Parallel()
 	table := price.Builtin()
@@ -89,7 +97,7 @@ func TestCost(t *testing.T) {
 		{"an unknown usage", "openai", "gpt-5", usage.Usage{InputTotal: of(1)}, -1},
 	}
 	for _, tt := range tests {
-		got := table.Cost(tt.provider, tt.model, tt.used)
+		got := cost(table, tt.provider, tt.model, tt.used)
 		if tt.want < 0 != (got == nil) || got != nil && *got != price.Round(tt.want) {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
@@ -109,7 +117,7 @@ func TestOverrides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := table.Cost("openai", "my-own-model", usage.Usage{InputTotal: usage.Of(9), OutputTotal: usage.Of(9)})
+	free := cost(table, "openai", "my-own-model", usage.Usage{InputTotal: usage.Of(9), OutputTotal: usage.Of(9)})
 	if free == nil || *free != 0 {
 		t.Errorf("a model that costs nothing costs %v", free)
 	}
@@ -131,14 +139,48 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+func TestALongPromptHasItsOwnPrice(t *testing.T) {
+	t.Parallel()
+	table, err := price.Builtin().With("x", []byte("models: {google/gemini-2.5-pro: {input: 1, output: 10, cache_read: 0.5, long: {over: 1000, input: 2, output: 20, cache_read: 1}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := usage.Of
+	for name, c := range map[string]struct {
+		input int64
+		want  float64
+	}{
+		"a prompt of just the length": {1000, (900*1 + 100*0.5 + 50*10) / 1e6},
+		"one of a token more":         {1001, (901*2 + 100*1 + 50*20) / 1e6},
+	} {
+		if got := cost(table, "google", "gemini-2.5-pro", usage.Usage{InputTotal: of(c.input), CacheRead: of(100), OutputTotal: of(50)}); got == nil || *got != price.Round(c.want) {
+			t.Errorf("%s costs %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+func TestAnAliasStandsForAModelAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	table, err := price.Builtin().With("x", []byte("models: {openai/My-Model: {input: 1, output: 1}}\naliases: {Mine: openai/My-Model}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]string{"mine": "openai/My-Model", "MINE": "openai/My-Model", "openai/gpt-5": "openai/gpt-5", "": ""} {
+		if got := table.Resolve(id); got != want {
+			t.Errorf("%q stands for %q, want %q", id, got, want)
+		}
+	}
+}
+
 func TestOverridesThatMakeNoSenseAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string]string{
-		"models: {a/b: {input: 1}}":             "input and output are needed",
-		"models: {a/b: {input: -1, output: 1}}": "is no price",
-		"models: {a/b: {inptu: 1, output: 1}}":  "inptu",
-		"aliases: {fast: openai/none}":          "has no price",
-		"models: [":                             "",
+		"models: {a/b: {input: 1}}":                                        "input and output are needed",
+		"models: {a/b: {input: -1, output: 1}}":                            "is no price",
+		"models: {a/b: {inptu: 1, output: 1}}":                             "inptu",
+		"models: {a/b: {input: 1, output: 1, long: {over: 10, input: 2}}}": "long needs over",
+		"aliases: {fast: openai/none}":                                     "has no price",
+		"models: [":                                                        "",
 	} {
 		if _, err := price.Builtin().With("x", []byte(text)); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: error %v, want one that says %q", text, err, says)

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"oddish/internal/llm/usage"
 	"oddish/internal/model"
 )
 
@@ -22,7 +21,7 @@ type Table struct {
 	version string
 	prices  map[string]Price  // by provider/model
 	undated map[string]string // provider/model without its date → the newest key that has one
-	aliases map[string]string
+	aliases map[string]string // as keys → what they stand for, as written
 }
 
 // Builtin makes the table that is compiled in. It takes about a millisecond: make it once, and only where it is needed.
@@ -87,7 +86,7 @@ func (t *Table) Models() []Price {
 func (t *Table) Lookup(id string) (Price, bool) {
 	key := Key(id)
 	if target, is := t.aliases[key]; is {
-		key = target
+		key = Key(target)
 	}
 	for _, candidate := range []string{key, t.undated[key], undated(key), t.undated[undated(key)]} {
 		if p, has := t.prices[candidate]; has {
@@ -97,21 +96,20 @@ func (t *Table) Lookup(id string) (Price, bool) {
 	return Price{}, false
 }
 
+// Resolve gives the model that an alias stands for, as the file writes it; any other id stands for itself.
+func (t *Table) Resolve(id string) string {
+	if target, is := t.aliases[Key(id)]; is {
+		return target
+	}
+	return id
+}
+
 // LookupFrom finds the price of the model as the provider sells it; an empty provider is told from the model's name.
 func (t *Table) LookupFrom(provider, model string) (Price, bool) {
 	if provider != "" && !strings.HasPrefix(model, provider+"/") {
 		model = provider + "/" + model
 	}
 	return t.Lookup(model)
-}
-
-// Cost gives the cost of the usage in US dollars, or nil if the model has no price or a total is unknown.
-func (t *Table) Cost(provider, model string, u usage.Usage) *float64 {
-	p, known := t.LookupFrom(provider, model)
-	if !known {
-		return nil
-	}
-	return p.Cost(u)
 }
 
 // Key gives the one spelling of a model's id under which the table keeps it.

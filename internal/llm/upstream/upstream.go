@@ -7,6 +7,7 @@ package upstream
 import (
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -65,16 +66,32 @@ func Find(r Request) (Found, error) {
 	switch {
 	case r.BaseURL != "":
 		return r.given(p, prefix, name), nil
-	case p == nil && prefix == "":
+	case prefix == "":
 		return Found{}, fmt.Errorf("the provider of model %q cannot be told from its name: write provider/%s, or give the address of its API with --base-url", r.Model, r.Model)
 	case p == nil:
-		return Found{}, fmt.Errorf("the provider %q of model %q is not known: give the address of its API with --base-url", prefix, r.Model)
+		p = unknown(prefix)
+	case p.refused != "":
+		return Found{}, fmt.Errorf("model %s cannot be called: %s", r.Model, p.refused)
 	}
 	found := Found{Provider: p.name, Model: name, Upstreams: map[llm.Dialect]gateway.Upstream{}}
-	if !r.add(p, found.Upstreams) {
-		return Found{}, &MissingKeyError{Model: r.Model, Variables: p.keys}
+	return found, r.addOr(p, found.Upstreams)
+}
+
+// addOr is add, with an error that says what is missing.
+func (r *Request) addOr(p *provider, into map[llm.Dialect]gateway.Upstream) error {
+	at, key, own := r.look(p)
+	switch {
+	case at.base == "" && p.place != nil:
+		return fmt.Errorf("the address of %s is not known: set %s where the worker runs (its environment, or .env in its folder), or for this agent with --ae",
+			p.name, strings.Join(p.placeVars(), " or "))
+	case at.base == "":
+		return fmt.Errorf("the provider %q of model %q is not known: give the address of its API with --base-url, or set %s_BASE_URL where the worker runs",
+			p.name, r.Model, varName(p.name))
+	case key == "" && !own && !p.keyless:
+		return &MissingKeyError{Model: r.Model, Variables: p.keyVars()}
 	}
-	return found, nil
+	p.put(at, key, own, into)
+	return nil
 }
 
 // unusable refuses credentials of the agent that would have no effect.
@@ -103,11 +120,20 @@ func split(id string) (prefix, name string) {
 	return prefix, id
 }
 
+// Name gives the model of an id as its provider calls it.
+func Name(id string) string {
+	_, name := split(id)
+	return name
+}
+
 // given is what the user's own address is.
 func (r *Request) given(p *provider, prefix, name string) Found {
 	key := ""
+	if p == nil && prefix != "" {
+		p = unknown(prefix)
+	}
 	if p != nil {
-		prefix, key = p.name, first(lookup(r.Env), p.keys)
+		prefix, key = p.name, first(lookup(r.Env), p.keyVars())
 	}
 	found := Found{Provider: prefix, Model: name, Upstreams: map[llm.Dialect]gateway.Upstream{}}
 	for _, d := range llm.Dialects() {
@@ -125,8 +151,10 @@ func (r *Request) any() (Found, error) {
 	var variables []string
 	for _, name := range []string{"anthropic", "openai", "google"} {
 		p := find(name)
-		variables = append(variables, p.keys[0])
-		r.add(p, found.Upstreams)
+		variables = append(variables, p.keyVars()[0])
+		if at, key, own := r.look(p); key != "" || own {
+			p.put(at, key, own, found.Upstreams)
+		}
 	}
 	if len(found.Upstreams) == 0 {
 		return Found{}, &MissingKeyError{Variables: variables}
@@ -134,27 +162,41 @@ func (r *Request) any() (Found, error) {
 	return found, nil
 }
 
-// add adds the provider's upstreams, and reports whether it has a key or an address of somebody's own, which may need none.
-func (r *Request) add(p *provider, into map[llm.Dialect]gateway.Upstream) bool {
-	key, base := first(lookup(r.Env), p.keys), first(lookup(r.Env), p.bases)
-	own := base != ""
-	if !own {
-		base = first(r.Getenv, p.bases)
-		own = base != ""
-		if key == "" {
-			key = first(r.Getenv, p.keys)
+// look finds the provider's address and key. Own is an address of somebody's own, which may need no key. One in the agent's environment gets no key of the
+// worker's.
+func (r *Request) look(p *provider) (at place, key string, own bool) {
+	key, at = first(lookup(r.Env), p.keyVars()), p.find(lookup(r.Env))
+	if own = at.base != ""; own {
+		return at, key, own
+	}
+	if key == "" {
+		key = first(r.Getenv, p.keyVars())
+	}
+	if at = p.find(r.Getenv); at.base != "" {
+		return at, key, p.place == nil // what has no address that is everybody's is no proxy
+	}
+	return place{base: p.base}, key, false
+}
+
+// find gives the address that variables hold; its base is empty if they do not.
+func (p *provider) find(getenv func(string) (string, bool)) place {
+	if p.place != nil {
+		return p.place(getenv)
+	}
+	return place{base: first(getenv, p.baseVars())}
+}
+
+// put adds the provider's upstreams. At an address of somebody's own there is no other one for Anthropic's dialect.
+func (p *provider) put(at place, key string, own bool, into map[llm.Dialect]gateway.Upstream) {
+	for _, d := range p.dialects {
+		into[d] = p.upstreamAt(d, at, key)
+	}
+	if p.anthropic != "" && !own {
+		// These take the key as either header, and some only as the one that Anthropic itself does not document.
+		into[llm.Anthropic] = gateway.Upstream{
+			Provider: p.name, BaseURL: p.anthropic, Key: key, Header: http.Header{"Authorization": {"Bearer " + key}},
 		}
 	}
-	if key == "" && !own {
-		return false
-	}
-	if base == "" {
-		base = p.base
-	}
-	for _, d := range p.dialects {
-		into[d] = gateway.Upstream{Provider: p.name, BaseURL: base, Key: key}
-	}
-	return true
 }
 
 func lookup(env map[string]string) func(string) (string, bool) {
@@ -171,11 +213,15 @@ func first(getenv func(string) (string, bool), names []string) string {
 	return ""
 }
 
-// Strip gives the environment without the variables that hold keys or addresses of providers.
-func Strip(env map[string]string) map[string]string {
-	held := otherKeys()
-	for _, p := range providers() {
-		held = append(append(held, p.keys...), p.bases...)
+// Strip gives the environment without the variables that hold keys or addresses of providers, those of the model's too if nothing else is known of it.
+func Strip(env map[string]string, model string) map[string]string {
+	held := slices.Concat(otherKeys(), placeVars())
+	list := providers()
+	if prefix, _ := split(model); prefix != "" {
+		list = append(list, *unknown(prefix))
+	}
+	for _, p := range list {
+		held = slices.Concat(held, p.keyVars(), p.baseVars())
 	}
 	rest := maps.Clone(env)
 	maps.DeleteFunc(rest, func(name, _ string) bool { return slices.Contains(held, name) })

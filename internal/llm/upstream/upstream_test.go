@@ -77,7 +77,7 @@ func TestWhatCannotBeFoundIsExplained(t *testing.T) {
 		"no key":                         {"google/gemini-2.5-pro", nil, []string{"GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"}, "GEMINI_API_KEY or"},
 		"no key at all":                  {"", nil, []string{"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY"}, "no key for the model"},
 		"an empty key":                   {"openai/x", map[string]string{"OPENAI_API_KEY": ""}, []string{"OPENAI_API_KEY"}, "openai/x"},
-		"unknown provider":               {"acme/x", nil, nil, `provider "acme"`},
+		"unknown provider":               {"acme/x", nil, nil, "ACME_BASE_URL"},
 		"a name that tells no provider":  {"my-model", nil, nil, "provider/my-model"},
 		"credentials that are of no use": {"anthropic/x", map[string]string{"ANTHROPIC_AUTH_TOKEN": "x"}, nil, "ANTHROPIC_AUTH_TOKEN"},
 	} {
@@ -98,14 +98,14 @@ func TestWhatCannotBeFoundIsExplained(t *testing.T) {
 func TestStripTakesKeysAndAddresses(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{"A": "1", "OPENAI_API_KEY": "k", "ANTHROPIC_BASE_URL": "u", "CLAUDE_CODE_OAUTH_TOKEN": "t", "MY_API_KEY": "mine"}
-	rest := Strip(env)
+	rest := Strip(env, "")
 	if len(rest) != 2 || rest["A"] != "1" || rest["MY_API_KEY"] != "mine" {
 		t.Errorf("what is left is %v", rest)
 	}
 	if len(env) != 5 {
 		t.Error("the environment itself was changed")
 	}
-	if Strip(nil) != nil {
+	if Strip(nil, "openai/x") != nil {
 		t.Error("nothing became something")
 	}
 }
