@@ -117,6 +117,9 @@ type Options struct {
 	Kwargs map[string]any
 	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
 	Packages *Packages
+	// State is a folder of this machine for what an agent that works in this process must remember, made when it is needed. It outlives
+	// the process, and is no part of the trial's results. Empty: nothing is remembered.
+	State string
 	// Log is where the agent tells what it does; nil: nowhere.
 	Log *slog.Logger
 }
@@ -130,6 +133,7 @@ func entries() []entry {
 	list := []entry{
 		{Info{Name: "nop", Description: "does nothing; a sane task gives it reward 0"}, newNop},
 		{Info{Name: "oracle", Description: "runs the task's own solution; a sane task gives it reward 1"}, newOracle},
+		{terminusInfo(), newTerminus},
 	}
 	for _, d := range definitions() {
 		list = append(list, entry{

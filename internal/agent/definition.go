@@ -139,6 +139,10 @@ type Log struct {
 	Trajectory *atif.Trajectory
 	// Images are the pictures that it refers to; nil: it has none.
 	Images *atif.Images
+	// Own: the agent worked outside the sandbox, so that a trajectory which was left in the sandbox is none of its.
+	Own bool
+	// Metadata is what Harbor's agent of that name tells besides.
+	Metadata map[string]any
 	// Answered: at least one call of the model was answered.
 	Answered bool
 	// Failure is the error with which the agent gave up; nil: it told none.

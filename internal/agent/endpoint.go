@@ -1,6 +1,11 @@
 package agent
 
-import "oddish/internal/llm"
+import (
+	"context"
+	"net"
+
+	"oddish/internal/llm"
+)
 
 // Endpoint is where an agent reaches its model: a gateway that holds the provider's key outside the sandbox. What is in it may be
 // shown to the agent's programs; it is of use only while the trial runs.
@@ -12,6 +17,10 @@ type Endpoint struct {
 	Token string
 	// Dialects are those that the model's provider speaks, in the order of llm.Dialects.
 	Dialects []llm.Dialect
+	// Dial connects this process, outside of the sandbox, to where BaseURL leads; nil: it cannot.
+	Dial func(context.Context) (net.Conn, error)
+	// ContextTokens fit into the model, and MaxOutput is the usual limit of its answers in tokens; 0: unknown.
+	ContextTokens, MaxOutput int64
 }
 
 // Facts are what the gateway has seen of an agent's model calls so far. They are surer than what the agent prints.

@@ -142,14 +142,21 @@ func (p platform) fill(pattern string) string {
 	return strings.NewReplacer("{cpu}", p.cpu(), "{libc}", libc, "{arch}", p.Arch).Replace(pattern)
 }
 
-// installScript installs the program inside a sandbox, with the image's package manager for what is missing.
-func (a *installed) installScript(version string, on platform) string {
-	need := `need() { if command -v apt-get >/dev/null 2>&1; then DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
+// needScript defines need, which installs packages by the image's package manager.
+func needScript() string {
+	return `need() { if command -v apt-get >/dev/null 2>&1; then DEBIAN_FRONTEND=noninteractive apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"
 elif command -v apk >/dev/null 2>&1; then apk add --no-cache "$@"
 elif command -v dnf >/dev/null 2>&1; then dnf install -y -q "$@"
+elif command -v zypper >/dev/null 2>&1; then zypper --non-interactive --quiet install "$@"
+elif command -v pacman >/dev/null 2>&1; then pacman -Sy --noconfirm --noprogressbar "$@"
 elif command -v yum >/dev/null 2>&1; then yum install -y -q "$@"
 else echo "the image has no package manager that is known, and lacks: $*" >&2; return 1; fi; }
 `
+}
+
+// installScript installs the program inside a sandbox, with the image's package manager for what is missing.
+func (a *installed) installScript(version string, on platform) string {
+	need := needScript()
 	prefix := sandbox.Quote(a.prefix())
 	if v := a.Package.Vendor; v != nil {
 		return need + vendorScript(v, a.prefix(), version, on)

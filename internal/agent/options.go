@@ -35,21 +35,14 @@ type settings struct {
 
 // newSettings checks kwargs against what the definition knows.
 func newSettings(d *Definition, kwargs map[string]any) (settings, error) {
-	var known []string
-	for _, o := range slices.Concat(d.Options, commonOptions()) {
-		known = append(known, o.Name)
-	}
-	slices.Sort(known)
-	if err := refuseKwargs(d.Name, kwargs, known...); err != nil {
+	values, err := optionValues(d.Name, slices.Concat(d.Options, commonOptions()), kwargs)
+	if err != nil {
 		return settings{}, err
 	}
 	s := settings{options: map[string]string{}, env: map[string]string{}}
 	var flags []string
 	for _, o := range d.Options {
-		value, err := o.value(d.Name, kwargs)
-		if err != nil {
-			return settings{}, err
-		}
+		value := values[o.Name]
 		if value == "" {
 			continue
 		}
@@ -67,6 +60,29 @@ func newSettings(d *Definition, kwargs map[string]any) (settings, error) {
 		return settings{}, fmt.Errorf("agent %s: version %q is not like 1.2.3", d.Name, s.version)
 	}
 	return s, s.takeTemplate(d.Name, kwargs)
+}
+
+// optionValues gives the kwargs as text, with defaults; what is not set is not in it. One that is not among the options is an error.
+func optionValues(agent string, options []Option, kwargs map[string]any) (map[string]string, error) {
+	var known []string
+	for _, o := range options {
+		known = append(known, o.Name)
+	}
+	slices.Sort(known)
+	if err := refuseKwargs(agent, kwargs, known...); err != nil {
+		return nil, err
+	}
+	values := map[string]string{}
+	for _, o := range options {
+		v, err := o.value(agent, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		if v != "" {
+			values[o.Name] = v
+		}
+	}
+	return values, nil
 }
 
 // value gives the option as text, "" if it is not set.

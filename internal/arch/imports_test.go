@@ -46,7 +46,8 @@ var allowed = map[string][]string{
 	"internal/llm/gateway":    {"internal/llm", "internal/llm/sse", "internal/llm/transcript", "internal/llm/usage", "internal/llm/price"},
 	"internal/llm/upstream":   {"internal/llm", "internal/llm/gateway", "internal/model"},
 
-	"internal/agent": {"api", "internal/llm", "internal/llm/usage", "internal/atif", "internal/sandbox", "internal/model", "internal/nearest", "internal/result", "internal/tarball"},
+	"internal/agent/terminus": {"internal/atif", "internal/llm", "internal/llm/usage", "internal/result", "internal/sandbox"},
+	"internal/agent":          {"api", "internal/agent/terminus", "internal/llm", "internal/llm/usage", "internal/atif", "internal/sandbox", "internal/model", "internal/nearest", "internal/result", "internal/tarball"},
 	"internal/agent/agenttest": {"internal/agent", "internal/atif", "internal/llm", "internal/llm/fakellm", "internal/result",
 		"internal/sandbox", "internal/tarball"},
 	"internal/trial": {"api", "internal/agent", "internal/atif", "internal/model", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},

@@ -211,7 +211,7 @@ func agentText(width int, i agent.Info, ready bool) string {
 
 // agentFacts are what there is to say about the agent, each with its title.
 func agentFacts(i agent.Info, ready bool) [][2]string {
-	program := i.Source
+	program := firstNonEmpty(i.Source, "built in")
 	if i.Version != "" {
 		program += ", version " + i.Version
 	}
@@ -227,7 +227,7 @@ func agentFacts(i agent.Info, ready bool) [][2]string {
 		model = "optional (-m)"
 	}
 	return [][2]string{
-		{"Program", firstNonEmpty(program, "built in")},
+		{"Program", program},
 		{"Model", model},
 		{"Speaks", speaks(i)},
 		{"Key", agentKey(i)},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"oddish/api"
@@ -26,6 +27,9 @@ type plan struct {
 	agentVars, solutionVars, verifierVars map[string]string
 }
 
+// agentState is the folder beside the journal for agents that work in this process.
+const agentState = "agent"
+
 // newPlan loads the task and refuses, before anything starts, what cannot be run.
 func (r *run) newPlan() (*plan, error) {
 	s := r.Spec
@@ -41,7 +45,7 @@ func (r *run) newPlan() (*plan, error) {
 	if list := p.task.Unsupported(); len(list) > 0 {
 		return nil, result.Errorf(result.UnsupportedTaskError, "task %s uses what this version cannot run: %s", s.TaskName, strings.Join(list, ", "))
 	}
-	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, Log: r.log})
+	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, State: filepath.Join(r.Dir, agentState), Log: r.log})
 	if err != nil {
 		return nil, result.Errorf(result.ValueError, "%w", err)
 	}

@@ -27,8 +27,9 @@ func (r *run) report() {
 	if a := r.trial.AgentResult; a.InputTokens == nil && a.OutputTokens == nil { // the gateway has not counted
 		a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = log.Usage.InputTotal, log.Usage.CacheRead, log.Usage.OutputTotal, log.CostUSD
 	}
+	r.trial.AgentResult.Metadata = log.Metadata
 	path := filepath.Join(dir, atif.FileName)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) && !log.Own {
 		return
 	}
 	if log.Trajectory == nil {

@@ -1,11 +1,13 @@
 package worker
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,7 +143,15 @@ func modelToken(j api.Job) string {
 
 // Endpoint is where the agent reaches its model.
 func (s *modelSession) Endpoint() agent.Endpoint {
-	return agent.Endpoint{BaseURL: "http://" + s.door.addr + s.session.Path(), Token: s.session.Token(), Dialects: s.dialects}
+	e := agent.Endpoint{BaseURL: "http://" + s.door.addr + s.session.Path(), Token: s.session.Token(), Dialects: s.dialects}
+	e.Dial = func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", s.socket)
+	}
+	if p, found := s.door.gate.prices.Lookup(s.door.j.Trial.Model); found {
+		e.ContextTokens, e.MaxOutput = p.Context, p.MaxOutput
+	}
+	return e
 }
 
 // Socket is the gateway's.

@@ -83,6 +83,8 @@ type rig struct {
 	box   sandbox.Sandbox
 	agent agent.Agent
 	env   agent.Env
+
+	options agent.Options // of agent
 }
 
 const workdir = "/app"
@@ -118,8 +120,8 @@ func newRig(t *testing.T, c Config, script fakellm.Script) *rig {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	r.agent, err = agent.New(c.Agent, agent.Options{Model: c.Model, Kwargs: c.Kwargs, Log: log, Packages: packages(t)})
-	if err != nil {
+	r.options = agent.Options{Model: c.Model, Kwargs: c.Kwargs, Log: log, Packages: packages(t), State: t.TempDir()}
+	if r.agent, err = agent.New(c.Agent, r.options); err != nil {
 		t.Fatal(err)
 	}
 	r.env = agent.Env{
@@ -127,6 +129,10 @@ func newRig(t *testing.T, c Config, script fakellm.Script) *rig {
 		Model: &agent.Endpoint{
 			BaseURL: "http://" + c.Provider.Capabilities().ServiceAddr + "", Token: "odt_token-of-this-trial",
 			Dialects: []llm.Dialect{c.Dialect},
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				var d net.Dialer
+				return d.DialContext(ctx, "unix", socket)
+			},
 		},
 	}
 	if err := r.agent.Setup(t.Context(), r.env); err != nil {
