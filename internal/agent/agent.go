@@ -80,6 +80,8 @@ type Env struct {
 	// Begun tells whether a worker that is gone has begun the process of that name (see Run). What was put
 	// into the sandbox for it must then be left alone. Nil: none was begun.
 	Begun func(process string) bool
+	// Programs: the sandbox shows the folder that Packages.Shown gives.
+	Programs bool
 	// MCP are the tool servers that the task offers, Skills is the folder in the sandbox with its skills; empty: there are none.
 	MCP    []MCPServer
 	Skills string

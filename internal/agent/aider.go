@@ -7,7 +7,7 @@ import (
 func aider() *Definition {
 	return &Definition{
 		Name: "aider", Description: "aider, which edits files in one conversation",
-		Package:  Package{Command: "aider", PyPI: "aider-chat", Version: "0.86.2"},
+		Package:  Package{Command: "aider", PyPI: "aider-chat", Version: "0.86.2", Python: [2]int{10, 12}},
 		Output:   "aider.txt",
 		Dialects: liteLLMDialects,
 		Options: []Option{

@@ -18,7 +18,7 @@ type wording struct {
 func wordings() []wording {
 	list := []struct{ errorType, words string }{
 		{result.APIUsageLimitError, `insufficient_quota|quota exceeded|exceeded your (current )?quota|check your plan and billing|credit balance is too low|usage limit|unpaid invoice|billing_error|payment required|no quota`},
-		{result.ContextWindowExceededError, `prompt is too long|context_length_exceeded|context length|maximum context|context window|out of room in the model|contextwindowoverflow|contextoverflow|prompt_too_long|too many input tokens|exceeds the maximum number of tokens`},
+		{result.ContextWindowExceededError, `prompt is too\s+long|contextwindowexceeded|context_length_exceeded|context length|maximum context|context window|out of room in the model|contextwindowoverflow|contextoverflow|prompt_too_long|too many input tokens|exceeds the maximum number of tokens`},
 		{result.OutputTokenExceededError, `output token maximum|max_output_tokens|exceeded the \S+ output token`},
 		{result.AgentSafetyRefusalError, `unable to respond to this request|violates? (our|the) usage policy|safety refusal|content_filter|invalid_prompt`},
 		{result.APIRateLimitError, `rate.?limit(ed|_error|_exceeded)?|too many requests|resource_exhausted|\b429\b`},
@@ -50,6 +50,16 @@ func errorOfText(words string) string {
 	return name
 }
 
+// says reports whether words tell, among others, of that error.
+func says(errorType, words string) bool {
+	for _, w := range wordings() {
+		if w.errorType == errorType && w.words.MatchString(words) {
+			return true
+		}
+	}
+	return false
+}
+
 // errorOfStatus gives the name for an answer of a provider with that status. Where one status has several meanings, the words decide.
 func errorOfStatus(status int, words string) string {
 	said := errorOfText(words)
@@ -72,7 +82,10 @@ func errorOfStatus(status int, words string) string {
 	case status == 404:
 		return among(result.ModelNotFoundError, result.APIProviderResourceNotFoundError)
 	case status == 429:
-		return among(result.APIRateLimitError, result.APIUsageLimitError)
+		if says(result.APIUsageLimitError, words) { // wherever: "resource exhausted" stands behind it
+			return result.APIUsageLimitError
+		}
+		return result.APIRateLimitError
 	case status == 503, status == 529:
 		return result.APIOverloadedError
 	case status >= 500:

@@ -53,6 +53,8 @@ type Package struct {
 	Native string
 	// Tools is a folder beside it that goes onto the PATH of the program.
 	Tools string
+	// Python are the least and the last version of Python 3 that the PyPI package runs on, such as 10 and 12; 0: any.
+	Python [2]int
 	// Script is what Node runs, if there is no Native, and Node the least major version that it needs.
 	Script string
 	Node   int

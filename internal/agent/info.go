@@ -20,6 +20,8 @@ type Info struct {
 
 	// Source is where its program comes from, for people; empty: it is built in. Version is the one that was tested.
 	Source, Version string
+	// Packaged: a worker can have the program from a registry of packages, and show it to sandboxes.
+	Packaged bool
 	// Dialects are those in which it can speak to its model; none: it speaks to none, or to a service of its own with the key in OwnKey.
 	Dialects []llm.Dialect
 	OwnKey   string
@@ -36,7 +38,8 @@ type Info struct {
 func (d *Definition) info() Info {
 	i := Info{
 		Name: d.Name, NeedsModel: !d.NoModel, Description: d.Description, Source: d.Package.source(), Version: d.Package.Version,
-		OwnKey: d.OwnKey, Tells: d.Tells, Trajectory: d.Read != nil, MCP: d.MCP, Skills: d.Skills, Options: slices.Concat(d.Options, commonOptions()),
+		Packaged: d.Package.NPM != "" || d.Package.PyPI != "",
+		OwnKey:   d.OwnKey, Tells: d.Tells, Trajectory: d.Read != nil, MCP: d.MCP, Skills: d.Skills, Options: slices.Concat(d.Options, commonOptions()),
 	}
 	if d.Dialects == nil {
 		return i

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"oddish/internal/result"
@@ -26,6 +27,7 @@ type found struct {
 	platform
 	version string // of the agent; empty: it has none
 	node    string // version of Node; empty: it has none
+	python  string // program of the platform's Python; empty: it has none that fits
 }
 
 // Setup sees to it that the program is in the sandbox, in the wanted version.
@@ -58,6 +60,10 @@ func (a *installed) look(ctx context.Context, env Env) (found, error) {
 	var out bytes.Buffer
 	script := `echo "arch=$(uname -m)"; if ls /lib/ld-musl-* >/dev/null 2>&1; then echo libc=musl; else echo libc=glibc; fi; ` +
 		`command -v node >/dev/null 2>&1 && echo "node=$(node --version 2>/dev/null)"; `
+	if a.Package.PyPI != "" {
+		script += `for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do ` +
+			`v=$($p -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) && echo "python=$p $v"; done; `
+	}
 	if c := a.Package.Command; c != "" {
 		script += fmt.Sprintf(`command -v %s >/dev/null 2>&1 && echo "version=$(%[1]s %s </dev/null 2>/dev/null | head -n 1)"; `, c, a.versionFlag())
 	}
@@ -66,15 +72,25 @@ func (a *installed) look(ctx context.Context, env Env) (found, error) {
 		return found{}, fmt.Errorf("look for agent %s: %w", a.Definition.Name, err)
 	}
 	values := map[string]string{}
+	var has found
 	for line := range strings.Lines(out.String()) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		values[name] = value
+		if program, version, _ := strings.Cut(value, " "); name == "python" && has.python == "" && a.Package.runsOn(version) {
+			has.python, has.Python = program, version
+		}
 	}
-	has := found{platform{values["arch"], values["libc"]}, firstVersion(values["version"]), firstVersion(values["node"])}
+	has.Arch, has.Libc, has.version, has.node = values["arch"], values["libc"], firstVersion(values["version"]), firstVersion(values["node"])
 	if code != 0 || has.Arch == "" {
 		return found{}, result.Errorf(result.AgentInstallError, "the image cannot run a shell as the agent's user: exit status %d", code)
 	}
 	return has, nil
+}
+
+// runsOn reports whether a version of Python, such as 3.12, is among those that the package runs on.
+func (p *Package) runsOn(version string) bool {
+	minor, err := strconv.Atoi(strings.TrimPrefix(version, "3."))
+	return err == nil && minor >= p.Python[0] && (p.Python[1] == 0 || minor <= p.Python[1])
 }
 
 func (a *installed) versionFlag() string { return cmp.Or(a.Package.VersionFlag, "--version") }
@@ -92,31 +108,51 @@ func (a *installed) provide(ctx context.Context, env Env, has found) (string, er
 		return `exec ` + p.Command + ` "$@"`, nil
 	}
 	version := cmp.Or(a.settings.version, p.Version)
-	archive, err := a.packages.get(ctx, a.Definition, version, has.platform)
+	prefix, err := a.bring(ctx, env, version, has)
 	switch {
 	case errors.Is(err, errNotHere):
-		env.Log.Info("agent is installed in the sandbox", "agent", a.Definition.Name, "version", version)
-		err = a.root(ctx, env, "install agent "+a.Definition.Name+" "+version, a.installScript(version, has.platform), "")
-	case err == nil:
-		env.Log.Info("agent is unpacked from the worker's archive", "agent", a.Definition.Name, "version", version)
-		if err = upload(ctx, env.Box, archive, a.prefix()); err != nil && !errors.Is(err, sandbox.ErrLost) {
-			err = result.Errorf(result.AgentInstallError, "unpack agent %s into the sandbox: %w", a.Definition.Name, err)
+		env.Log.Info("agent is installed in the sandbox", "agent", a.Definition.Name, "version", version, "reason", err)
+		if err := a.root(ctx, env, "install agent "+a.Definition.Name+" "+version, a.installScript(version, has.platform), ""); err != nil {
+			return "", err
 		}
-	case ctx.Err() != nil:
+		has.python = "" // it is in an environment of its own
+		return a.startLine(has, a.prefix()), nil
+	case err != nil && ctx.Err() != nil:
 		return "", ctx.Err()
-	default:
-		err = result.Errorf(result.AgentInstallError, "%w; without a network, put %s into the folder that ODDISH_AGENT_PACKAGES names",
-			err, archiveName(a.Definition.Name, version, has.platform))
-	}
-	if err != nil {
+	case err != nil:
 		return "", err
 	}
-	return a.startLine(has), nil
+	return a.startLine(has, prefix), nil
+}
+
+// bring brings the program from this machine, and gives its folder in the sandbox: where that shows this machine's programs nothing is to be done there.
+func (a *installed) bring(ctx context.Context, env Env, version string, has found) (string, error) {
+	where := func(err error) error {
+		if err == nil || errors.Is(err, errNotHere) {
+			return err
+		}
+		return result.Errorf(result.AgentInstallError, "%w; without a network, put %s into the folder that ODDISH_AGENT_PACKAGES names",
+			err, programName(a.Definition.Name, version, has.platform)+archiveEnding)
+	}
+	if env.Programs {
+		name, err := a.packages.unpacked(ctx, a.Definition, version, has.platform)
+		env.Log.Debug("agent is among the worker's programs", "agent", a.Definition.Name, "version", version, "error", err)
+		return path.Join(sandbox.ProgramsDir, name), where(err)
+	}
+	archive, err := a.packages.archive(ctx, a.Definition, version, has.platform)
+	if err != nil {
+		return "", where(err)
+	}
+	env.Log.Info("agent is unpacked from the worker's archive", "agent", a.Definition.Name, "version", version)
+	if err = upload(ctx, env.Box, archive, a.prefix()); err != nil && !errors.Is(err, sandbox.ErrLost) {
+		err = result.Errorf(result.AgentInstallError, "unpack agent %s into the sandbox: %w", a.Definition.Name, err)
+	}
+	return a.prefix(), err
 }
 
 // startLine gives the line that starts a program below prefix.
-func (a *installed) startLine(has found) string {
-	p, prefix := &a.Package, a.prefix()
+func (a *installed) startLine(has found, prefix string) string {
+	p := &a.Package
 	switch {
 	case p.Native != "":
 		line := ""
@@ -130,8 +166,20 @@ func (a *installed) startLine(has found) string {
 		own := sandbox.Quote(path.Join(prefix, "node_modules/node-linux-"+has.cpu()+"/bin/node"))
 		return fmt.Sprintf("node=%s\n[ -x \"$node\" ] || node=node\nexec \"$node\" %s \"$@\"", own, sandbox.Quote(path.Join(prefix, p.Script)))
 	}
+	if has.python != "" {
+		return "exec " + has.python + " -c " + sandbox.Quote(fmt.Sprintf(moduleRunner, path.Join(prefix, siteFolder), p.Command)) + ` "$@"`
+	}
 	return "exec " + sandbox.Quote(path.Join(prefix, "venv/bin", p.Command)) + ` "$@"`
 }
+
+// moduleRunner starts a program of a folder of Python modules. The folder is known to this process alone, so that what the agent runs finds the
+// image's modules and not the agent's.
+const moduleRunner = `import sys
+sys.path.insert(0, %q)
+from importlib.metadata import entry_points
+name = %q
+sys.argv[0] = name
+sys.exit(next(e for e in entry_points(group="console_scripts") if e.name == name).load()())`
 
 // fill puts the platform's words into a path.
 func (p platform) fill(pattern string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -354,5 +355,54 @@ func TestPlacedFilesAreTheUsersOwn(t *testing.T) {
 	box.answer = func(string) (string, int) { return "Read-only file system", 1 }
 	if err := a.place(t.Context(), env, l, "x"); errorType(err) != result.AgentInstallError || !strings.Contains(err.Error(), "Read-only") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestAProgramIsUnpackedOnceForSandboxesThatShowIt(t *testing.T) {
+	t.Parallel()
+	p, prefix := &Packages{Dir: t.TempDir(), Given: t.TempDir()}, t.TempDir()
+	if err := os.WriteFile(filepath.Join(prefix, "program"), []byte("#!/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(p.Given, "claude-code-2.1.331-linux-x86_64-glibc.tar.gz")
+	if err := packPrefix(prefix, archive); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		env, _ := newEnv(t, nil)
+		box := &scripted{Box: env.Box, answer: imageWith("")}
+		env.Box, env.Programs = box, true
+		if err := newClaude(t, Options{Packages: p}).Setup(t.Context(), env); err != nil {
+			t.Fatal(err)
+		}
+		if start := strings.Join(box.stdin, ""); !strings.Contains(start, "exec '/oddish/programs/claude-code-2.1.331-linux-x86_64-glibc/") {
+			t.Errorf("it is started by %q", start)
+		}
+		if err := os.Remove(archive); err != nil && !errors.Is(err, fs.ErrNotExist) { // the second time it is not needed
+			t.Fatal(err)
+		}
+	}
+	shown, err := p.Shown()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, mode := range map[string]fs.FileMode{"": 0o755, "claude-code-2.1.331-linux-x86_64-glibc": 0o755, "claude-code-2.1.331-linux-x86_64-glibc/program": 0o755} {
+		info, err := os.Stat(filepath.Join(shown, path))
+		if err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v", path, info, err)
+		}
+	}
+}
+
+func TestThePythonOfTheImageThatFitsIsChosen(t *testing.T) {
+	t.Parallel()
+	p := Package{Python: [2]int{10, 12}}
+	for version, want := range map[string]bool{"3.9": false, "3.10": true, "3.12": true, "3.13": false, "": false, "2.7": false} {
+		if p.runsOn(version) != want {
+			t.Errorf("%s: %t", version, !want)
+		}
+	}
+	if name := programName("a", "1", platform{"x86_64", "musl", "3.12"}); name != "a-1-linux-x86_64-musl-py3.12" {
+		t.Error(name)
 	}
 }

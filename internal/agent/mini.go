@@ -14,7 +14,7 @@ import (
 func miniSWEAgent() *Definition {
 	return &Definition{
 		Name: "mini-swe-agent", Description: "mini-SWE-agent, a loop of shell commands",
-		Package: Package{Command: "mini-swe-agent", PyPI: "mini-swe-agent", Version: "2.4.6"},
+		Package: Package{Command: "mini-swe-agent", PyPI: "mini-swe-agent", Version: "2.4.6", Python: [2]int{10, 0}, VersionFlag: "--help"},
 		Output:  "mini-swe-agent.txt", Record: miniFile,
 		Options: []Option{
 			{Name: "cost_limit", Flag: "--cost-limit", Default: "0", Help: "US dollars after which it stops, 0 for none"},

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,23 +15,24 @@ import (
 	"oddish/internal/tarball"
 )
 
-// Packages keeps the programs of agents on the worker's machine, each as one archive that is unpacked into sandboxes: it is made once for a
-// version and a platform, not once a trial. It is safe for concurrent use; processes may share the folders.
+// Packages keeps the programs of agents on the worker's machine, each as one archive and, for sandboxes that show a folder of this
+// machine, unpacked: made once for a version and a platform, not once a trial. It is safe for concurrent use; processes may share the folders.
 type Packages struct {
 	// Dir is where archives are kept that were made here; empty: none are.
 	Dir string
 	// Given is a folder with archives of the same names that somebody has put there, for workers without a network; empty: there is none.
 	Given string
-	Log   *slog.Logger
 
 	mu     sync.Mutex
-	making map[string]chan struct{} // holds a token while the archive is being made
+	making map[string]chan struct{} // holds a token while the program is being made
+	failed map[string]error         // what was tried here in vain
 }
 
 // platform is what a program must fit.
 type platform struct {
-	Arch string // as the kernel names it: x86_64, aarch64
-	Libc string // glibc or musl
+	Arch   string // as the kernel names it: x86_64, aarch64
+	Libc   string // glibc or musl
+	Python string // such as 3.12, for programs that need one; else empty
 }
 
 // cpu gives npm's word.
@@ -44,40 +43,133 @@ func (p platform) cpu() string {
 	return "x64"
 }
 
-// archiveName gives the name of an agent's archive.
-func archiveName(agent, version string, p platform) string {
-	return fmt.Sprintf("%s-%s-linux-%s-%s.tar.gz", agent, version, p.Arch, p.Libc)
+// programName names an agent's program on this machine.
+func programName(agent, version string, p platform) string {
+	name := fmt.Sprintf("%s-%s-linux-%s-%s", agent, version, p.Arch, p.Libc)
+	if p.Python != "" {
+		name += "-py" + p.Python
+	}
+	return name
 }
 
-// errNotHere: this machine cannot make the archive; a sandbox may.
+const archiveEnding = ".tar.gz"
+
+// errNotHere: this machine cannot make the program; a sandbox may.
 var errNotHere = errors.New("cannot be made on this machine")
 
-// get gives the archive's path, making it if it is not there yet. While one caller makes it, others for the same wait. errNotHere: it must be
+// shownFolder is the folder in Dir with unpacked programs.
+const shownFolder = "unpacked"
+
+// Shown gives the folder of this machine with unpacked programs, for sandbox.Spec.Programs; empty: there is none.
+func (p *Packages) Shown() (string, error) {
+	if p == nil || p.Dir == "" {
+		return "", nil
+	}
+	dir := filepath.Join(p.Dir, shownFolder)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("keep the programs of agents: %w", err)
+	}
+	return dir, os.Chmod(dir, 0o755) // whatever the umask: users of sandboxes look in here
+}
+
+// unpacked gives the name of the program's folder in Shown, making it if it is not there yet.
+func (p *Packages) unpacked(ctx context.Context, d *Definition, version string, on platform) (string, error) {
+	name := programName(d.Name, version, on)
+	shown, err := p.Shown()
+	if err != nil {
+		return "", err
+	}
+	final := filepath.Join(shown, name)
+	if _, err := os.Stat(final); err == nil {
+		return name, nil
+	}
+	archive, err := p.archive(ctx, d, version, on)
+	if err != nil {
+		return "", err
+	}
+	done, err := p.enter(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	if _, err := os.Stat(final); err == nil {
+		return name, nil
+	}
+	return name, unpackTo(archive, final)
+}
+
+// unpackTo makes a folder of an archive, which appears whole.
+func unpackTo(archive, final string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	dir, err := os.MkdirTemp(filepath.Dir(final), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	made := filepath.Join(dir, "program")
+	_, err = tarball.UnpackGzip(f, made, tarball.UnpackOptions{})
+	if err == nil {
+		err = os.Chmod(made, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("%s is damaged, remove it: %w", archive, err)
+	}
+	if err = os.Rename(made, final); errors.Is(err, fs.ErrExist) {
+		return nil // another process was faster
+	}
+	return err
+}
+
+// archive gives the archive's path, making it if it is not there yet. While one caller makes it, others for the same wait. errNotHere: it must be
 // installed inside the sandbox.
-func (p *Packages) get(ctx context.Context, d *Definition, version string, on platform) (string, error) {
+func (p *Packages) archive(ctx context.Context, d *Definition, version string, on platform) (string, error) {
 	if p == nil {
 		return "", errNotHere
 	}
-	name := archiveName(d.Name, version, on)
+	name := programName(d.Name, version, on)
 	done, err := p.enter(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	defer done()
 	for _, dir := range []string{p.Given, p.Dir} {
-		path := filepath.Join(dir, name)
+		path := filepath.Join(dir, name+archiveEnding)
 		if info, err := os.Stat(path); dir != "" && err == nil && info.Mode().IsRegular() {
 			return path, nil
 		}
 	}
-	if p.Dir == "" || d.Package.NPM == "" {
+	fetch := fetcherOf(d, on)
+	if p.Dir == "" || fetch == nil {
 		return "", errNotHere
 	}
-	npm, err := exec.LookPath("npm")
-	if err != nil {
-		return "", errNotHere
+	if err := p.formerly(name); err != nil {
+		return "", err
 	}
-	return p.make(ctx, npm, d, version, on)
+	path, err := p.make(ctx, d, version, on, fetch)
+	if errors.Is(err, errNotHere) {
+		p.note(name, err)
+	}
+	return path, err
+}
+
+// formerly gives the error with which it was found out that the program cannot be made here.
+func (p *Packages) formerly(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed[name]
+}
+
+func (p *Packages) note(name string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failed == nil {
+		p.failed = map[string]error{}
+	}
+	p.failed[name] = err
 }
 
 // enter lets one caller at a time pass for each name.
@@ -100,9 +192,8 @@ func (p *Packages) enter(ctx context.Context, name string) (done func(), err err
 	}
 }
 
-// make installs the package with npm into a folder of its own and packs that. No script of any package is run: what is downloaded is only
-// unpacked here, and runs in sandboxes.
-func (p *Packages) make(ctx context.Context, npm string, d *Definition, version string, on platform) (string, error) {
+// make brings the program into a folder of its own and packs that.
+func (p *Packages) make(ctx context.Context, d *Definition, version string, on platform, fetch fetcher) (string, error) {
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return "", fmt.Errorf("keep the programs of agents: %w", err)
 	}
@@ -115,37 +206,17 @@ func (p *Packages) make(ctx context.Context, npm string, d *Definition, version 
 	if err := os.Mkdir(prefix, 0o755); err != nil {
 		return "", fmt.Errorf("keep the programs of agents: %w", err)
 	}
-	args := append([]string{"install", "--prefix", prefix, "--ignore-scripts", "--no-audit", "--no-fund", "--no-bin-links", "--no-save", "--loglevel=error",
-		"--os=linux", "--cpu=" + on.cpu(), "--libc=" + on.Libc}, d.npmPackages(version, on)...)
-	cmd := exec.CommandContext(ctx, npm, args...)
-	cmd.Dir = prefix
-	out, err := cmd.CombinedOutput()
-	if ctx.Err() != nil {
-		return "", ctx.Err()
+	if err := fetch(ctx, prefix, d, version, on); err != nil {
+		return "", err
 	}
-	if err != nil {
-		return "", fmt.Errorf("npm install %s: %w: %s", strings.Join(d.npmPackages(version, on), " "), err, lastWords(out, 600))
-	}
-	final := filepath.Join(p.Dir, archiveName(d.Name, version, on))
+	final := filepath.Join(p.Dir, programName(d.Name, version, on)+archiveEnding)
 	if err := packPrefix(prefix, filepath.Join(dir, "archive")); err != nil {
 		return "", fmt.Errorf("pack agent %s: %w", d.Name, err)
 	}
 	return final, os.Rename(filepath.Join(dir, "archive"), final)
 }
 
-// npmPackages are what must be installed: the agent, and Node if it needs that and the platform can have it from npm.
-func (d *Definition) npmPackages(version string, on platform) []string {
-	list := []string{d.Package.NPM + "@" + version}
-	if d.Package.Script != "" && on.Libc == "glibc" {
-		list = append(list, "node-linux-"+on.cpu()+"@"+nodeVersion)
-	}
-	return list
-}
-
-// nodeVersion is the Node that agents bring along, so that they need none in the image.
-const nodeVersion = "22"
-
-// packPrefix packs a folder. Speed counts more than size: the archive is unpacked for every trial.
+// packPrefix packs a folder. Speed counts more than size: where sandboxes show no folder of this machine, the archive is unpacked for every trial.
 func packPrefix(dir, file string) (err error) {
 	f, err := os.Create(file)
 	if err != nil {

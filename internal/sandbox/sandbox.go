@@ -109,6 +109,8 @@ type Capabilities struct {
 	// ServiceAddr is the host:port at which Spec.ServiceSocket is reached inside
 	// the sandbox, whatever the network policy; empty if services cannot be offered.
 	ServiceAddr string
+	// Programs: Spec.Programs is shown at ProgramsDir.
+	Programs bool
 	// Limits that are enforced.
 	CPULimit, MemoryLimit, StorageLimit, GPUs bool
 	// Remote sandboxes use none of this machine's resources.
@@ -134,9 +136,15 @@ type Spec struct {
 	// ServiceSocket is a unix socket on this machine to which connections to
 	// Capabilities.ServiceAddr are forwarded; empty: none.
 	ServiceSocket string
+	// Programs is a folder of this machine that is shown read-only at ProgramsDir, with what is added to it later; empty: none.
+	// What is to be read inside must be readable by everybody.
+	Programs string
 	// Options are the provider's own (--ek key=value); an unknown one is ErrUnsupported.
 	Options map[string]string
 }
+
+// ProgramsDir is where sandboxes show Spec.Programs.
+const ProgramsDir = "/oddish/programs"
 
 // Image says what the root file system is made of: exactly one of Host, Reference and Context,
 // except that Context may accompany Reference (used when ForceBuild).

@@ -27,10 +27,11 @@ func (r *run) agentEnv() agent.Env {
 		Live: func(name string) io.Writer {
 			return r.openLive(filepath.Join(result.AgentDir, filepath.Base(name)))
 		},
-		Begun:  func(process string) bool { return r.former.processes[process] },
-		MCP:    mcpServers(p.task.Config.Environment.MCPServers, r.Spec.AgentConfig.MCPServers),
-		Skills: r.skillsDir(),
-		Log:    r.log,
+		Begun:    func(process string) bool { return r.former.processes[process] },
+		Programs: p.spec.Programs != "",
+		MCP:      mcpServers(p.task.Config.Environment.MCPServers, r.Spec.AgentConfig.MCPServers),
+		Skills:   r.skillsDir(),
+		Log:      r.log,
 	}
 	r.modelEnv(&env)
 	return env

@@ -136,6 +136,12 @@ func (r *run) planSandbox(p *plan) error {
 		}
 		maps.Copy(s.Options, run.Kwargs)
 	}
+	if info, _ := agent.Find(r.Spec.Agent); info.Packaged && r.Provider.Capabilities().Programs {
+		var err error
+		if s.Programs, err = r.Packages.Shown(); err != nil {
+			return result.Errorf(result.OSError, "%w", err)
+		}
+	}
 	if err := p.planImage(r.Provider, isTrue(run.ForceBuild)); err != nil {
 		return err
 	}

@@ -44,8 +44,17 @@ type Config struct {
 	Compacts bool
 	// Usage: what the agent itself reports is compared with what the provider told. False for agents that report none.
 	Usage bool
+	// End is the command by which the agent's model ends its work; empty: it says nothing more.
+	End string
 	// Prepare is run as root in the sandbox before the agent is brought into it; empty: nothing is.
 	Prepare string
+}
+
+// script is the default one with the agent's way to end.
+func (c Config) script() fakellm.Script {
+	s := fakellm.Default()
+	s.Turns[1].Command = c.End
+	return s
 }
 
 // Run runs the suite.
@@ -98,12 +107,16 @@ func newRig(t *testing.T, c Config, script fakellm.Script) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{fake: fakellm.New(script)}
+	programs, err := packages(t).Shown()
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := &http.Server{Handler: r.fake}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	r.box, err = c.Provider.Start(t.Context(), sandbox.Spec{
 		Name: c.Agent + "-" + result.NewUUID(), Owner: "agenttest", Image: c.Image, Workdir: workdir,
-		ServiceSocket: socket, Network: sandbox.Network{Mode: sandbox.NetworkNone},
+		ServiceSocket: socket, Programs: programs, Network: sandbox.Network{Mode: sandbox.NetworkNone},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +138,7 @@ func newRig(t *testing.T, c Config, script fakellm.Script) *rig {
 		t.Fatal(err)
 	}
 	r.env = agent.Env{
-		Box: r.box, Dir: t.TempDir(), Log: log,
+		Box: r.box, Dir: t.TempDir(), Log: log, Programs: true,
 		Model: &agent.Endpoint{
 			BaseURL: "http://" + c.Provider.Capabilities().ServiceAddr + "", Token: "odt_token-of-this-trial",
 			Dialects: []llm.Dialect{c.Dialect},

@@ -12,7 +12,7 @@ import (
 )
 
 func success(t *testing.T, c Config) {
-	r := newRig(t, c, fakellm.Default())
+	r := newRig(t, c, c.script())
 	if err := r.run(t); err != nil {
 		t.Fatalf("%v\ncalls: %v", err, statuses(r))
 	}
@@ -64,7 +64,7 @@ func checkSteps(t *testing.T, tr *atif.Trajectory) {
 // failing gives a run whose every call is answered by the fault.
 func failing(t *testing.T, c Config, kind fakellm.FaultKind) (*rig, error) {
 	t.Helper()
-	script := fakellm.Default()
+	script := c.script()
 	script.Faults = []fakellm.Fault{{Kind: kind}}
 	r := newRig(t, c, script)
 	return r, r.run(t)
@@ -91,7 +91,7 @@ func tooLong(t *testing.T, c Config) {
 }
 
 func rateLimit(t *testing.T, c Config) {
-	script := fakellm.Default()
+	script := c.script()
 	script.Faults = []fakellm.Fault{{Kind: fakellm.RateLimit, Times: 1, RetryAfter: "1"}}
 	r := newRig(t, c, script)
 	if err := r.run(t); err != nil {
@@ -102,7 +102,7 @@ func rateLimit(t *testing.T, c Config) {
 
 // timeout lets the second answer hang.
 func timeout(t *testing.T, c Config) {
-	script, second := fakellm.Default(), 1
+	script, second := c.script(), 1
 	script.Faults = []fakellm.Fault{{Kind: fakellm.Hang, Turn: &second}}
 	r := newRig(t, c, script)
 	r.env.Timeout = 20 * time.Second

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"oddish/internal/llm"
+	"oddish/internal/llm/fakellm"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin"
 )
@@ -46,6 +47,7 @@ func TestFurtherAgents(t *testing.T) {
 		"gemini-cli":            {Agent: "gemini-cli", Model: "google/gemini-2.5-pro", Dialect: llm.Gemini, Stubborn: true},
 		"qwen-coder":            {Agent: "qwen-coder", Model: "dashscope/qwen3-coder", Dialect: llm.Chat, Stubborn: true},
 		"opencode by Anthropic": {Agent: "opencode", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Stubborn: true, Compacts: true},
+		"mini-swe-agent":        {Agent: "mini-swe-agent", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Stubborn: true, End: "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"},
 		"opencode by Responses": {Agent: "opencode", Model: "openai/gpt-5", Dialect: llm.Responses, Stubborn: true, Compacts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,6 +56,34 @@ func TestFurtherAgents(t *testing.T) {
 			Run(t, config(t, c))
 		})
 	}
+}
+
+// TestAider tests the program with answers of its own form: it declares no tools.
+func TestAider(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("ODDISH_TEST_AGENTS") != "all" {
+		t.Skip("set ODDISH_TEST_AGENTS=all to test every agent with its real program")
+	}
+	c := config(t, Config{Agent: "aider", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Kwargs: map[string]any{"edit_format": "whole"}})
+	script := fakellm.Script{TextAgent: true, Turns: []fakellm.Turn{{Text: "I will write the file.\n\nout.txt\n```\nhello\n```\n", Usage: fakellm.Usage{Input: 900, Output: 20}}}}
+	t.Run("it works", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, c, script)
+		if err := r.run(t); err != nil {
+			t.Fatalf("%v\ncalls: %v", err, statuses(r))
+		}
+		r.wantHello(t)
+	})
+	t.Run("a rate limit that ends is survived", func(t *testing.T) {
+		t.Parallel()
+		limited := script
+		limited.Faults = []fakellm.Fault{{Kind: fakellm.RateLimit, Times: 1, RetryAfter: "1"}}
+		r := newRig(t, c, limited)
+		if err := r.run(t); err != nil {
+			t.Fatalf("%v\ncalls: %v", err, statuses(r))
+		}
+		r.wantHello(t)
+	})
 }
 
 // config completes c by a sandbox of this machine's own tools.

@@ -66,6 +66,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		NoNetwork:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    fmt.Sprintf("%s:%d", netpeer.Gateway(), netpeer.ServicePort),
+		Programs:       true,
 		CPULimit:       p.cgroups,
 		MemoryLimit:    p.cgroups,
 		StorageLimit:   true,

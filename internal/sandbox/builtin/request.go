@@ -53,6 +53,11 @@ func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
 			return record{}, fmt.Errorf("service socket: %w", err)
 		}
 	}
+	if spec.Programs != "" {
+		if r.Programs, err = filepath.Abs(spec.Programs); err != nil {
+			return record{}, fmt.Errorf("folder of programs: %w", err)
+		}
+	}
 	if spec.Workdir != "" {
 		r.Workdir = filepath.Clean(spec.Workdir)
 	}

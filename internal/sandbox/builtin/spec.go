@@ -4,6 +4,8 @@ package builtin
 
 import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"oddish/internal/sandbox"
 )
 
 // sentryHeadroom is added to the memory limit for gVisor itself, in bytes: the limit is the task's, not ours.
@@ -23,7 +25,7 @@ const cpuPeriod = 100_000
 // ociSpec is the container in the terms of the OCI runtime specification.
 func ociSpec(r record, dir stateDir) *specs.Spec {
 	caps := capabilities()
-	return &specs.Spec{
+	spec := &specs.Spec{
 		Version:  specs.Version,
 		Hostname: r.Hostname,
 		Root:     &specs.Root{Path: dir.root()},
@@ -52,6 +54,13 @@ func ociSpec(r record, dir stateDir) *specs.Spec {
 			},
 		},
 	}
+	if r.Programs != "" {
+		// A mount of its own and no part of the root: gVisor looks at the folder again each time, so that what is added later is seen.
+		spec.Mounts = append(spec.Mounts, specs.Mount{
+			Destination: sandbox.ProgramsDir, Type: "bind", Source: r.Programs, Options: []string{"bind", "ro", "nosuid", "nodev"},
+		})
+	}
+	return spec
 }
 
 // capabilities of root in the sandbox: those that container engines give.

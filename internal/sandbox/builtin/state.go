@@ -50,6 +50,7 @@ type record struct {
 	Network       sandbox.Network   `json:"network"`
 	AllowPrivate  bool              `json:"allow_private,omitempty"`
 	ServiceSocket string            `json:"service_socket,omitempty"`
+	Programs      string            `json:"programs,omitempty"`
 	Hide          []string          `json:"hide,omitempty"`
 	// Cgroup is the name of the control group, "" where groups can't be used.
 	Cgroup string `json:"cgroup,omitempty"`

@@ -90,6 +90,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		NoNetwork:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    serviceAddr,
+		Programs:       true,
 		CPULimit:       true,
 		MemoryLimit:    true,
 		Isolation:      1,

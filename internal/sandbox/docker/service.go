@@ -29,25 +29,35 @@ const (
 // relayTimeout bounds the start of the relay.
 const relayTimeout = 30 * time.Second
 
-// serviceMounts are what the relay needs. Nothing of it is writable inside.
-func (p *Provider) serviceMounts(spec sandbox.Spec) ([]mount.Mount, error) {
+// mounts are what the relay needs, and the folder of programs. Nothing of it is writable inside.
+func (p *Provider) mounts(spec sandbox.Spec) ([]mount.Mount, error) {
+	var list []mount.Mount
+	show := func(what, source, target string) error {
+		path, err := filepath.Abs(source)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		list = append(list, mount.Mount{Type: mount.TypeBind, Source: path, Target: target, ReadOnly: true})
+		return nil
+	}
+	if spec.Programs != "" {
+		if err := show("folder of programs", spec.Programs, sandbox.ProgramsDir); err != nil {
+			return nil, err
+		}
+	}
 	if spec.ServiceSocket == "" {
-		return nil, nil
+		return list, nil
 	}
-	socket, err := filepath.Abs(spec.ServiceSocket)
-	if err != nil {
-		return nil, fmt.Errorf("service socket: %w", err)
+	if err := show("the relay", p.program, relayPath); err != nil {
+		return nil, err
 	}
-	return []mount.Mount{
-		{Type: mount.TypeBind, Source: p.program, Target: relayPath, ReadOnly: true},
-		{Type: mount.TypeBind, Source: filepath.Dir(socket), Target: serviceDir, ReadOnly: true},
-	}, nil
+	return list, show("service socket", filepath.Dir(spec.ServiceSocket), serviceDir)
 }
 
 // notMounted explains why a container with a service cannot be made.
 func notMounted(spec sandbox.Spec, err error) error {
-	if spec.ServiceSocket != "" && saysAny(err, "bind source path does not exist", "invalid mount config") {
-		return fmt.Errorf("the engine does not see this machine's files, so its containers cannot reach the worker's model gateway: "+
+	if (spec.ServiceSocket != "" || spec.Programs != "") && saysAny(err, "bind source path does not exist", "invalid mount config") {
+		return fmt.Errorf("the engine does not see this machine's files, so its containers have neither the programs of agents nor the worker's model gateway: "+
 			"run the worker on the engine's machine: %w", err)
 	}
 	return err

@@ -70,7 +70,7 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	defer cancel()
 	host := hostConfig(spec)
 	var err error
-	if host.Mounts, err = p.serviceMounts(spec); err != nil {
+	if host.Mounts, err = p.mounts(spec); err != nil {
 		return nil, err
 	}
 	made, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{

@@ -69,6 +69,9 @@ func (p *Provider) Check(context.Context) error { return nil }
 
 // Start waits for start_duration and then gives a sandbox, or the scripted error.
 func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	if spec.Programs != "" {
+		return nil, fmt.Errorf("%w: there are no programs in a fake sandbox", sandbox.ErrUnsupported)
+	}
 	o, err := parse(spec.Options)
 	if err != nil {
 		return nil, err

@@ -174,6 +174,9 @@ func (s *suite) refusedCases() map[string]func(*testing.T) {
 	if caps.ServiceAddr == "" {
 		asks["a service"] = func(spec *sandbox.Spec) { spec.ServiceSocket = "/tmp/none.sock" }
 	}
+	if !caps.Programs {
+		asks["a folder of programs"] = func(spec *sandbox.Spec) { spec.Programs = os.TempDir() }
+	}
 	cases := map[string]func(*testing.T){}
 	for name, ask := range asks {
 		cases[name] = func(t *testing.T) {

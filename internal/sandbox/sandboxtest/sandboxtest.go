@@ -63,6 +63,7 @@ func Run(t *testing.T, c Config) {
 		groups["join"] = s.joinCases()
 		groups["tree"] = s.treeCases()
 		groups["reach"] = s.reachCases()
+		groups["programs"] = s.programCases()
 	}
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {
