@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,11 +91,22 @@ func (a *App) serveFakeModel(ctx context.Context, model *fakellm.Server, addr st
 	if err != nil {
 		return failf("choose another address with --listen", "%v", err)
 	}
-	server := &http.Server{Handler: model, ReadHeaderTimeout: 30 * time.Second}
+	server := &http.Server{Handler: a.telling(model), ReadHeaderTimeout: 30 * time.Second}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	a.outPrinter().line("http://" + l.Addr().String())
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// telling names each request on standard error before it is answered.
+func (a *App) telling(h http.Handler) http.Handler {
+	var mu sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		a.errPrinter().line(r.Method + " " + r.URL.Path)
+		mu.Unlock()
+		h.ServeHTTP(w, r)
+	})
 }
