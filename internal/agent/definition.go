@@ -48,8 +48,10 @@ type Package struct {
 	// NPM or PyPI is its name in that registry, Version the one that was tested and is installed when no other is asked for.
 	NPM, PyPI string
 	Version   string
+	// NPMPlatform is the package that has the program for one platform, if that alone will do instead of NPM, with words in braces as in Native.
+	NPMPlatform string
 	// Native is the path of a program in the installed NPM package that needs no Node, with {cpu} and {libc}
-	// replaced by npm's words ("x64", "" or "-musl") and {arch} by the kernel's ("x86_64").
+	// replaced by npm's words ("x64", "" or "-musl"), {musl} by "" or "musl", and {arch} by the kernel's ("x86_64").
 	Native string
 	// Tools is a folder beside it that goes onto the PATH of the program.
 	Tools string

@@ -29,6 +29,9 @@ const nodeVersion = "22"
 // npmPackages are what must be installed: the agent, and Node if it needs that and the platform can have it from npm.
 func (d *Definition) npmPackages(version string, on platform) []string {
 	list := []string{d.Package.NPM + "@" + version}
+	if p := d.Package.NPMPlatform; p != "" {
+		list[0] = on.fill(p) + "@" + version
+	}
 	if d.Package.Script != "" && on.Libc == "glibc" {
 		list = append(list, "node-linux-"+on.cpu()+"@"+nodeVersion)
 	}

@@ -183,11 +183,11 @@ sys.exit(next(e for e in entry_points(group="console_scripts") if e.name == name
 
 // fill puts the platform's words into a path.
 func (p platform) fill(pattern string) string {
-	libc := ""
+	libc, musl := "", ""
 	if p.Libc == "musl" {
-		libc = "-musl"
+		libc, musl = "-musl", "musl"
 	}
-	return strings.NewReplacer("{cpu}", p.cpu(), "{libc}", libc, "{arch}", p.Arch).Replace(pattern)
+	return strings.NewReplacer("{cpu}", p.cpu(), "{libc}", libc, "{musl}", musl, "{arch}", p.Arch).Replace(pattern)
 }
 
 // needScript defines need, which installs packages by the image's package manager.

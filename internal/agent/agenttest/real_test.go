@@ -47,6 +47,11 @@ func TestFurtherAgents(t *testing.T) {
 		"gemini-cli":            {Agent: "gemini-cli", Model: "google/gemini-2.5-pro", Dialect: llm.Gemini, Stubborn: true},
 		"qwen-coder":            {Agent: "qwen-coder", Model: "dashscope/qwen3-coder", Dialect: llm.Chat, Stubborn: true},
 		"opencode by Anthropic": {Agent: "opencode", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Stubborn: true, Compacts: true},
+		"copilot by Anthropic":  {Agent: "copilot-cli", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic},
+		"copilot by Responses":  {Agent: "copilot-cli", Model: "openai/gpt-5", Dialect: llm.Responses, Stubborn: true},
+		"copilot by Chat":       {Agent: "copilot-cli", Model: "local/my-model", Dialect: llm.Chat, Stubborn: true},
+		"cline by Responses":    {Agent: "cline-cli", Model: "openai/gpt-5", Dialect: llm.Responses, Stubborn: true},
+		"cline by Chat":         {Agent: "cline-cli", Model: "local/my-model", Dialect: llm.Chat, Stubborn: true},
 		"mini-swe-agent":        {Agent: "mini-swe-agent", Model: "anthropic/claude-sonnet-4-5", Dialect: llm.Anthropic, Stubborn: true, End: "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"},
 		"opencode by Responses": {Agent: "opencode", Model: "openai/gpt-5", Dialect: llm.Responses, Stubborn: true, Compacts: true},
 	} {
