@@ -71,6 +71,9 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := a.confirmHostVars(f, plan, tasks.tasks); err != nil {
+		return err
+	}
 	if _, err := queueLimits(nil, f.nConcurrent.m); err != nil {
 		return err
 	}

@@ -56,6 +56,7 @@ type runFlags struct {
 	port        int
 	nConcurrent jsonInts
 	fresh       bool
+	yes         bool
 
 	// Of other versions; refused with advice.
 	publish, runAnalysis string
@@ -159,6 +160,7 @@ func (f *runFlags) defineOutput(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noWatch, "no-watch", false, "return when the trials are queued")
 	fs.BoolVarP(&f.background, "background", "b", false, "the same as --no-watch")
 	fs.BoolVar(&f.async, "async", false, "the same as --no-watch")
+	fs.BoolVarP(&f.yes, "yes", "y", false, "let tasks read the variables of the worker that they name, without asking")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the outcome")
 	fs.BoolVar(&f.json, "json", false, "print one JSON document and return when the trials are queued; with --watch, wait and print the results")
 	fs.StringArrayVar(&f.failOn, "fail-on", nil, "`CONDITION`: exit with status 7 on error (a trial failed or was cancelled) or reward<X (the mean reward is less, or there is none); repeatable, or with commas")

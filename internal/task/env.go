@@ -47,23 +47,15 @@ func resolve(value string, getenv func(string) (string, bool)) (string, error) {
 	return "", fmt.Errorf("%w: %s", ErrMissingVariable, name)
 }
 
-// TemplateVars lists the host variables that the values of env read, sorted.
-func TemplateVars(env map[string]string) []string {
-	var names []string
-	for _, v := range env {
-		if m := template.FindStringSubmatch(v); m != nil {
-			names = append(names, m[1])
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// HostVars lists the variables of the host that running the task may read, sorted: those
-// named by templates in the environment, verifier and solution tables, also of steps.
-func (t *Task) HostVars() []string {
+// HostVars lists the variables of the host that running the task reads, sorted: those named by templates in the environment and
+// verifier tables, also of steps, and, for the oracle, in the solution's. A variable with a default is read only if isSet says that the host
+// has it.
+func (t *Task) HostVars(oracle bool, isSet func(name string) bool) []string {
 	c := &t.Config
-	envs := []map[string]string{c.Environment.Env, c.Verifier.Env, c.Solution.Env}
+	envs := []map[string]string{c.Environment.Env, c.Verifier.Env}
+	if oracle {
+		envs = append(envs, c.Solution.Env)
+	}
 	if v := c.Verifier.Environment; v != nil {
 		envs = append(envs, v.Env)
 	}
@@ -75,7 +67,11 @@ func (t *Task) HostVars() []string {
 	}
 	var names []string
 	for _, env := range envs {
-		names = append(names, TemplateVars(env)...)
+		for _, value := range env {
+			if m := template.FindStringSubmatch(value); m != nil && (m[2] == "" || isSet(m[1])) {
+				names = append(names, m[1])
+			}
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)

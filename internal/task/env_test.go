@@ -69,7 +69,12 @@ A = "${P1}"
 A = "${P2}"
 `)
 	task := Task{Config: c}
-	if got := strings.Join(task.HostVars(), " "); got != "E1 P1 P2 S1 V1 V2" {
-		t.Errorf("got %s", got)
+	for _, c := range []struct {
+		oracle, set bool
+		want        string
+	}{{true, true, "E1 P1 P2 S1 V1 V2"}, {false, true, "E1 P1 P2 V1 V2"}, {false, false, "E1 P1 P2 V2"}} {
+		if got := strings.Join(task.HostVars(c.oracle, func(string) bool { return c.set }), " "); got != c.want {
+			t.Errorf("%+v: got %s", c, got)
+		}
 	}
 }
