@@ -95,6 +95,7 @@ type overview struct {
 		Version  string `json:"version"`
 		PID      int    `json:"pid"`
 	} `json:"server"`
+	DailyBudget *api.DailyBudget `json:"daily_budget"`
 	Experiments []api.Experiment `json:"experiments"`
 }
 

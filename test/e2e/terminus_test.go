@@ -36,9 +36,9 @@ func TestTerminusOutlivesItsWorker(t *testing.T) {
 	tasks := recipe{test: `[ "$(cat /app/out.txt)" = hello ] && echo 1 >/logs/verifier/reward.txt || echo 0 >/logs/verifier/reward.txt`}
 	h.ok("run", "-p", tasks.folder(t, "hello"), "-a", "terminus-2", "-m", "anthropic/claude-sonnet-4-5", "-E", "e", "--background")
 	h.waitStage("e", api.StageAgentRunning)
-	eventually(t, "the model's first answer", func() bool {
-		logs, err := filepath.Glob(filepath.Join(h.dir, "work", "w*", "jobs", "*", "*", "model-requests.jsonl"))
-		return err == nil && len(logs) == 1 && strings.Contains(readFile(t, logs[0]), "\n")
+	eventually(t, "the first command", func() bool {
+		states, err := filepath.Glob(filepath.Join(h.dir, "work", "w*", "jobs", "*", "agent", "terminus-2.json"))
+		return err == nil && len(states) == 1 && strings.Contains(readFile(t, states[0]), `"sent":1`)
 	})
 	worker.signal(syscall.SIGKILL)
 	worker.wait()

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
+	"strings"
 
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin/netpeer"
@@ -76,19 +76,22 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 
 func (p *Provider) state(id string) stateDir { return stateDir(filepath.Join(p.dir, id)) }
 
-// abandonedAfter is when a folder that no start has finished, and that nobody has locked, is taken for
-// one whose worker was killed. It is locked as soon as it is there.
-const abandonedAfter = 5 * time.Second
+// preparing names the folder in which this process prepares the sandbox with that id.
+func preparing(id string) string {
+	p := thisProc(os.Getpid())
+	return fmt.Sprintf("%s%d.%s-%s", newPrefix, p.PID, p.Start, id)
+}
 
-// removeAbandoned removes folders of starts that were cut off before their shim existed.
+// removeAbandoned removes folders that processes were preparing which are gone: they were killed before the shim existed.
 func (p *Provider) removeAbandoned() {
 	left, err := filepath.Glob(filepath.Join(p.dir, newPrefix+"*"))
 	if err != nil {
 		return
 	}
 	for _, path := range left {
-		info, err := os.Stat(path)
-		if err != nil || time.Since(info.ModTime()) < abandonedAfter || stateDir(path).alive() {
+		var maker proc
+		name := strings.TrimPrefix(filepath.Base(path), newPrefix)
+		if n, _ := fmt.Sscanf(strings.NewReplacer(".", " ", "-", " ").Replace(name), "%d %s", &maker.PID, &maker.Start); n == 2 && maker.running() {
 			continue
 		}
 		if err := os.RemoveAll(path); err != nil {

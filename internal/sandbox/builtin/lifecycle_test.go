@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -277,35 +278,22 @@ func TestAbandonedFoldersAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	folder := func(name string, age time.Duration) stateDir {
-		path := stateDir(filepath.Join(dir, newPrefix+name))
-		if err := os.Mkdir(string(path), 0o700); err != nil {
+	me := thisProc(os.Getpid())
+	for name, stays := range map[string]bool{
+		preparing("baaaaaaaaaaaaaaaa"):                       true,
+		fmt.Sprintf("%s%d.%s-b", newPrefix, me.PID, "1"):     false, // another process had the id
+		fmt.Sprintf("%s%d.%s-b", newPrefix, 1<<30, me.Start): false,
+		newPrefix + "b": false, // of an older version
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		at := time.Now().Add(-age)
-		if err := os.Chtimes(string(path), at, at); err != nil {
+		if _, err := p.List(t.Context(), "test"); err != nil {
 			t.Fatal(err)
 		}
-		return path
-	}
-	folder("old", time.Hour)
-	folder("fresh", 0)
-	filling := folder("filling", 0)
-	lock, err := filling.takeLock()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lock.Close()
-	long := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(string(filling), long, long); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.List(t.Context(), "test"); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]bool{"old": false, "fresh": true, "filling": true} {
-		if _, err := os.Stat(filepath.Join(dir, newPrefix+name)); (err == nil) != want {
-			t.Errorf("folder %s is there: %t, want %t", name, err == nil, want)
+		if _, err := os.Stat(path); (err == nil) != stays {
+			t.Errorf("folder %s is there: %t, want %t", name, err == nil, stays)
 		}
 	}
 }

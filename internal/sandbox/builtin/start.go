@@ -92,7 +92,7 @@ func (p *Provider) start(ctx context.Context, id string, rec record) (*box, erro
 
 // prepare makes the state folder, whole and locked, under its final name.
 func (p *Provider) prepare(id string, rec record) (stateDir, *os.File, error) {
-	tmp := stateDir(filepath.Join(p.dir, newPrefix+id))
+	tmp := stateDir(filepath.Join(p.dir, preparing(id)))
 	lock, err := tmp.fill(rec)
 	if err == nil {
 		err = os.Rename(string(tmp), string(p.state(id)))
@@ -106,21 +106,16 @@ func (p *Provider) prepare(id string, rec record) (stateDir, *os.File, error) {
 	return p.state(id), lock, nil
 }
 
-// fill makes the folder and what is in it. The lock comes first: it tells an unfinished folder from an abandoned one.
 func (d stateDir) fill(rec record) (*os.File, error) {
-	if err := os.Mkdir(string(d), 0o700); err != nil {
-		return nil, err
-	}
-	lock, err := d.takeLock()
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range []string{d.runsc(), d.bundle(), d.root(), d.scratch(), d.upper()} {
+	for _, path := range []string{string(d), d.runsc(), d.bundle(), d.root(), d.scratch(), d.upper()} {
 		if err := os.Mkdir(path, 0o700); err != nil {
-			return lock, err
+			return nil, err
 		}
 	}
-	return lock, writeJSON(d.record(), rec)
+	if err := writeJSON(d.record(), rec); err != nil {
+		return nil, err
+	}
+	return d.takeLock()
 }
 
 // spawn starts the shim process and returns the pipe on which it tells that it is ready.
