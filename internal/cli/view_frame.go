@@ -21,12 +21,12 @@ func drawFrame(f frame, width, height int, started, now time.Time) string {
 	if len(rows) > room || f.running > len(rows) {
 		rows = rows[:max(0, min(len(rows), room-1))]
 	}
-	name := 0
+	name, who := 0, 0
 	for _, r := range rows {
-		name = max(name, lipgloss.Width(r.name))
+		name, who = max(name, lipgloss.Width(r.name)), max(who, lipgloss.Width(r.who()))
 	}
 	for _, r := range rows {
-		lines = append(lines, activeLine(r, name, width, now))
+		lines = append(lines, activeLine(r, name, who, width, now))
 	}
 	if more := f.running - len(rows); more > 0 && room > 0 {
 		lines = append(lines, styleOf(styleFaint).Render(ansi.Truncate(fmt.Sprintf("  … and %d more running", more), width, "")))
@@ -88,27 +88,32 @@ func countsLine(f frame, width int) string {
 }
 
 // activeLine is "  ● hello-0   claude-code  agent running  12s".
-func activeLine(r boardRow, name, width int, now time.Time) string {
+// name and who are the widths that the longest of them has.
+func activeLine(r boardRow, name, who, width int, now time.Time) string {
 	clock := formatClock(now.Sub(r.since))
 	stage := stageWords(r.stage)
 	if r.attempt > 1 {
 		stage += fmt.Sprintf(" #%d", r.attempt)
 	}
-	who := r.agent
-	if m := modelCell(r.model); m != nothing {
-		who += " " + m
-	}
 	// The stage and its time are what changes, so the name and then the agent give way.
 	const stageWidth, clockWidth, gaps = 19, 6, 8
 	space := width - stageWidth - clockWidth - gaps
-	nameWidth := max(8, min(name, max(space*2/3, space-lipgloss.Width(who))))
-	whoWidth := max(0, space-nameWidth)
+	nameWidth := max(8, min(name, max(space*2/3, space-who)))
+	whoWidth := max(0, min(who, space-nameWidth))
 	line := "  " + styleOf(styleActive).Render("●") + " " + pad(cut(r.name, nameWidth, true), nameWidth)
 	if whoWidth >= 4 {
-		line += "  " + styleOf(styleFaint).Render(pad(cut(who, min(whoWidth, 32), false), min(whoWidth, max(12, lipgloss.Width(who)), 32)))
+		line += "  " + styleOf(styleFaint).Render(pad(cut(r.who(), whoWidth, false), whoWidth))
 	}
 	line += "  " + pad(stage, stageWidth) + fmt.Sprintf("%*s", clockWidth, clock)
 	return ansi.Truncate(line, width, "")
+}
+
+// who is the agent with its model.
+func (r *boardRow) who() string {
+	if m := modelCell(r.model); m != nothing {
+		return r.agent + " " + m
+	}
+	return r.agent
 }
 
 func pad(s string, width int) string {

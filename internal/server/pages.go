@@ -39,8 +39,8 @@ func (p pageSource) Experiment(ctx context.Context, idOrName string) (api.Experi
 	if err != nil {
 		return api.Experiment{}, 0, err
 	}
-	summary, err := p.s.db.ExperimentSummary(ctx, e.ID)
-	return wireExperiment(summary), last, missing(err)
+	out, err := p.s.readExperiment(ctx, e.ID)
+	return out, last, missing(err)
 }
 
 // Trials implements web.Source.

@@ -41,6 +41,9 @@ func (p *Pages) funcs() template.FuncMap {
 		"size":           size,
 		"money":          func(usd float64) string { return fmt.Sprintf("$%.4f", usd) },
 		"count":          count,
+		"tokens":         tokens,
+		"usage":          usageOf,
+		"spending":       spendingOf,
 		"trials":         func(n int) string { return plural(n, "trial") },
 		"percent":        percent,
 		"model":          modelWord,
@@ -144,6 +147,60 @@ func count(n int) string {
 		b.WriteRune(d)
 	}
 	return b.String()
+}
+
+// usageOf is what a trial has used of models.
+func usageOf(t api.Trial) *api.Usage {
+	return &api.Usage{InputTokens: t.InputTokens, OutputTokens: t.OutputTokens}
+}
+
+// tokens gives those read and written together, shortened; empty: nobody knows.
+func tokens(u *api.Usage) string {
+	if u == nil || u.InputTokens == nil && u.OutputTokens == nil {
+		return ""
+	}
+	n := 0.0
+	for _, part := range []*int64{u.InputTokens, u.OutputTokens} {
+		if part != nil {
+			n += float64(*part)
+		}
+	}
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e6, "M"}, {1e3, "k"}} {
+		if n >= unit.size {
+			return fmt.Sprintf("%.1f%s", n/unit.size, unit.name)
+		}
+	}
+	return strconv.Itoa(int(n))
+}
+
+// spending is what an experiment has cost, of what it may.
+type spending struct {
+	Spent, Of string
+	Over      bool
+}
+
+// spendingOf is nil if no cost is known and no budget of money set.
+func spendingOf(e api.Experiment) *spending {
+	var s spending
+	if e.Usage != nil && e.Usage.CostUSD != nil {
+		s.Spent = fmt.Sprintf("$%.4f", *e.Usage.CostUSD)
+		if estimated := e.Usage.CostEstimated; estimated != nil && *estimated {
+			s.Spent = "~" + s.Spent
+		}
+	}
+	if b := e.Budget; b != nil && b.USD != nil {
+		if s.Spent == "" {
+			s.Spent = fmt.Sprintf("$%.4f", b.SpentUSD)
+		}
+		s.Of, s.Over = fmt.Sprintf("$%.2f", *b.USD), b.Exceeded
+	}
+	if s.Spent == "" {
+		return nil
+	}
+	return &s
 }
 
 func plural(n int, noun string) string {

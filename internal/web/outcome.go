@@ -43,7 +43,7 @@ func scored(reward *float64, errorType *string) outcome {
 	case *reward > 0:
 		return outcome{"partial", "◐", "partial", ""}
 	}
-	return outcome{"failed", "✘", "failed", ""}
+	return outcome{"failed", "✘", "not passed", ""}
 }
 
 // outcomeOfAttempt tells how one run ended.

@@ -87,6 +87,11 @@ func (d experimentData) HasModels() bool {
 	return slices.ContainsFunc(d.Trials, func(t api.Trial) bool { return modelWord(t.Model) != "" })
 }
 
+// HasUsage reports whether the columns of tokens and cost have.
+func (d experimentData) HasUsage() bool {
+	return d.Experiment.Usage != nil || slices.ContainsFunc(d.Trials, func(t api.Trial) bool { return tokens(usageOf(t)) != "" })
+}
+
 func (p *Pages) experiment(r *http.Request) (view, error) {
 	offset, err := offsetOf(r)
 	if err != nil {

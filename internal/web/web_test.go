@@ -164,7 +164,7 @@ func TestEveryStateHasAGlyphAndAWord(t *testing.T) {
 		"above 1":         {func(t *api.Trial) { t.Reward = ptr(3.0) }, "✔ passed "},
 		"late but passed": {func(t *api.Trial) { t.Reward, t.ErrorType = ptr(1.0), ptr("AgentTimeoutError") }, "✔ passed "},
 		"partial":         {func(t *api.Trial) { t.Reward = ptr(0.5) }, "◐ partial "},
-		"failed":          {func(t *api.Trial) { t.Reward = ptr(0.0) }, "✘ failed "},
+		"failed":          {func(t *api.Trial) { t.Reward = ptr(0.0) }, "✘ not passed "},
 		"no reward":       {func(t *api.Trial) {}, "– no reward "},
 		"timeout":         {func(t *api.Trial) { t.Reward, t.ErrorType = ptr(0.0), ptr("AgentTimeoutError") }, "◷ timeout "},
 	} {
@@ -387,5 +387,24 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestAnExperimentShowsWhatItHasUsed(t *testing.T) {
+	t.Parallel()
+	trial := trialIn(api.StatusSuccess)
+	text := page(t, source(trial), "/e/e1")
+	contains(t, text, "no-usage")
+	trial.InputTokens, trial.OutputTokens, trial.CostUSD = ptr(int64(2850)), ptr(int64(54)), ptr(0.0055)
+	contains(t, page(t, source(trial), "/e/e1"), `<td class="c-usage num">2.9k</td>`, `<td class="c-usage num">$0.0055</td>`)
+	e := api.Experiment{
+		Usage:  &api.Usage{InputTokens: ptr(int64(2_000_000)), CostUSD: ptr(12.0), UsageDetails: api.UsageDetails{CostEstimated: ptr(true)}},
+		Budget: &api.ExperimentBudget{Budget: api.Budget{USD: ptr(10.0)}, Exceeded: true},
+	}
+	if s := spendingOf(e); *s != (spending{"~$12.0000", "$10.00", true}) {
+		t.Errorf("%+v", s)
+	}
+	if spendingOf(api.Experiment{}) != nil || tokens(e.Usage) != "2.0M" || tokens(nil) != "" || tokens(&api.Usage{OutputTokens: ptr(int64(12))}) != "12" {
+		t.Error("what is unknown is shown")
 	}
 }
