@@ -193,6 +193,8 @@ type HarborConfig struct {
 	Artifacts   []Artifact         `json:"artifacts,omitempty"`
 	// Origin says where the task was taken from. It is not fetched from there: the uploaded content is what counts.
 	Origin *TaskOrigin `json:"origin,omitempty"`
+	// Metrics are how the task's data set wants rewards summed up.
+	Metrics []string `json:"metrics,omitempty" enum:"sum,min,max,mean" maxItems:"4" doc:"of the data set; absent: mean"`
 
 	TimeoutMultiplier                 *float64 `json:"timeout_multiplier,omitempty"`
 	AgentTimeoutMultiplier            *float64 `json:"agent_timeout_multiplier,omitempty"`

@@ -63,3 +63,8 @@ func (c *Client) DeleteExperiment(ctx context.Context, id string) (api.Deleted, 
 		method: http.MethodDelete, path: path("experiments", id), repeat: repeatUnsent,
 	})
 }
+
+// JobFiles returns an experiment as a job directory of the Harbor format: its files, and the folders of its trials.
+func (c *Client) JobFiles(ctx context.Context, id string) (api.JobFiles, error) {
+	return do[api.JobFiles](ctx, c, call{method: http.MethodGet, path: path("experiments", id, "job"), repeat: repeatSafe})
+}

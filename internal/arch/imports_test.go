@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 		"internal/sandbox", "internal/tarball"},
 	"internal/trial": {"api", "internal/agent", "internal/atif", "internal/model", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
 	"internal/worker": {"api", "client", "internal/agent", "internal/llm", "internal/llm/gateway", "internal/llm/price", "internal/llm/transcript", "internal/llm/upstream", "internal/llm/usage",
-		"internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result"},
+		"internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result", "internal/redact"},
 
 	"internal/store":           {"api", "internal/predicate"},
 	"internal/store/storetest": {"api", "internal/store"},
@@ -64,7 +64,9 @@ var allowed = map[string][]string{
 	"internal/server": {"api", "internal/queue", "internal/store", "internal/blob", "internal/web", "internal/model", "internal/predicate", "internal/llm/price",
 		"internal/agent", "internal/task", "internal/tarball", "internal/result"},
 
-	"internal/cli": {"api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+	"internal/redact": {},
+	"internal/jobdir": {"api", "client", "internal/model", "internal/result"},
+	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},

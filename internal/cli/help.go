@@ -132,7 +132,7 @@ func wrap(s string, width int) []string {
 
 // byUse sorts commands as one comes to need them; cobra has them by name.
 func byUse(commands []*cobra.Command) []*cobra.Command {
-	order := []string{"run", "status", "ls", "retry", "cancel", "limit", "pause", "resume", "clean", "api", "worker", "queue", "db", "setup"}
+	order := []string{"check", "validate", "run", "status", "ls", "pull", "retry", "cancel", "limit", "pause", "resume", "clean", "api", "worker", "queue", "db", "setup"}
 	place := func(c *cobra.Command) int {
 		if i := slices.Index(order, c.Name()); i >= 0 {
 			return i

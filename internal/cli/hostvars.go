@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"oddish/internal/task"
+	"oddish/internal/worker"
 )
 
 // confirmHostVars lists the variables of the worker's machine that the tasks read, and asks whether they may: keys may be among them, and what a task
@@ -29,7 +30,11 @@ func (a *App) confirmHostVars(f *runFlags, p *runPlan, tasks []*task.Task) error
 	out := a.errPrinter()
 	out.line("The tasks read variables of the worker's environment:")
 	for _, name := range slices.Sorted(maps.Keys(by)) {
-		out.line("  " + out.style(styleBold).Render(name) + "  " + someNames(by[name]))
+		line := "  " + out.style(styleBold).Render(name) + "  " + someNames(by[name])
+		if !worker.TaskMayRead(name, cfg.TaskEnv, cfg.Getenv) {
+			line += out.style(styleWarn).Render("  not given to tasks, unless ODDISH_TASK_ENV of the worker names it")
+		}
+		out.line(line)
 	}
 	ok, err := a.confirm("May they?", "--yes")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"oddish/api"
 	"oddish/internal/task"
 )
 
@@ -67,42 +68,14 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	tasks, err := a.findTasks(ctx, plan)
-	if err != nil {
-		return err
-	}
-	if err := a.confirmHostVars(f, plan, tasks.tasks); err != nil {
-		return err
-	}
-	if _, err := queueLimits(nil, f.nConcurrent.m); err != nil {
-		return err
-	}
-	conn, err := a.connect(f.api, f.port)
-	if err != nil {
-		return err
-	}
-	err = a.ensureServer(ctx, conn, ensureOptions{fresh: f.fresh, nConcurrent: f.nConcurrent.m, quiet: f.quiet})
-	if err != nil {
-		return err
-	}
-	a.warnDocker(ctx, conn, plan)
-	sub, err := a.submit(ctx, conn, plan, tasks)
+	conn, sub, err := a.startRun(ctx, f, plan)
 	if err != nil {
 		return err
 	}
 	if !f.waits() {
 		return a.printSubmitted(conn, plan, sub)
 	}
-	if !f.quiet {
-		a.note("experiment %s: %s of %s", sub.experimentName, plural(len(sub.trialIDs), "trial"), plural(len(sub.tasks), "task"))
-		a.note("%s", experimentURL(conn, sub.experimentID))
-		if counts := sub.counts(); counts != "" {
-			a.note("%s", counts)
-		}
-	}
-	trials, err := a.follow(ctx, conn, watchOptions{
-		experiment: sub.experimentID, name: sub.experimentName, ids: sub.trialIDs, fromStart: true, known: sub.known, quiet: f.quiet, started: started,
-	})
+	trials, err := a.awaitRun(ctx, f, conn, sub, started)
 	if err != nil {
 		return err
 	}
@@ -110,6 +83,49 @@ func (a *App) run(ctx context.Context, f *runFlags) error {
 		return err
 	}
 	return conditionError(plan.conditions, summarize(trials))
+}
+
+// startRun queues the trials of a plan, on a server that it starts if need be.
+func (a *App) startRun(ctx context.Context, f *runFlags, plan *runPlan) (connection, *submission, error) {
+	tasks, err := a.findTasks(ctx, plan)
+	if err != nil {
+		return connection{}, nil, err
+	}
+	if err := a.confirmHostVars(f, plan, tasks.tasks); err != nil {
+		return connection{}, nil, err
+	}
+	if _, err := queueLimits(nil, f.nConcurrent.m); err != nil {
+		return connection{}, nil, err
+	}
+	conn, err := a.connect(f.api, f.port)
+	if err != nil {
+		return connection{}, nil, err
+	}
+	err = a.ensureServer(ctx, conn, ensureOptions{fresh: f.fresh, nConcurrent: f.nConcurrent.m, quiet: f.quiet})
+	if err != nil {
+		return connection{}, nil, err
+	}
+	a.warnDocker(ctx, conn, plan)
+	sub, err := a.submit(ctx, conn, plan, tasks)
+	if err != nil {
+		return connection{}, nil, err
+	}
+	sub.invalid = tasks.invalid
+	return conn, sub, nil
+}
+
+// awaitRun shows the progress of what was queued until it has ended.
+func (a *App) awaitRun(ctx context.Context, f *runFlags, conn connection, sub *submission, started time.Time) ([]api.Trial, error) {
+	if !f.quiet {
+		a.note("experiment %s: %s of %s", sub.experimentName, plural(len(sub.trialIDs), "trial"), plural(len(sub.tasks), "task"))
+		a.note("%s", experimentURL(conn, sub.experimentID))
+		if counts := sub.counts(); counts != "" {
+			a.note("%s", counts)
+		}
+	}
+	return a.follow(ctx, conn, watchOptions{
+		experiment: sub.experimentID, name: sub.experimentName, ids: sub.trialIDs, fromStart: true, known: sub.known, quiet: f.quiet, started: started,
+	})
 }
 
 // listInvalid names the folders that look like tasks and are none, each with its reasons.

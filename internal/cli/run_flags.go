@@ -109,7 +109,7 @@ func (f *runFlags) defineTasks(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.include, "task-name", "t", nil, "`GLOB`: only tasks with such a name; repeatable")
 	fs.StringArrayVarP(&f.exclude, "exclude-task-name", "x", nil, "`GLOB`: no tasks with such a name; repeatable")
 	fs.IntVarP(&f.nTasks, "n-tasks", "l", 0, "`N`: at most so many tasks, after the filters")
-	fs.StringVarP(&f.config, "config", "c", "", "`FILE`: sweep file (YAML or JSON); flags win over it")
+	fs.StringVarP(&f.config, "config", "c", "", "`FILE`: sweep file, or a job configuration of Harbor's (YAML or JSON); flags win over it")
 }
 
 func (f *runFlags) defineAgents(fs *pflag.FlagSet) {

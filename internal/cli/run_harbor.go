@@ -34,12 +34,19 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		h.Artifacts = append(h.Artifacts, api.Artifact{Source: source})
 		set = true
 	}
+	if len(f.artifacts) == 0 && len(file.artifacts) > 0 {
+		h.Artifacts = file.artifacts
+		set = true
+	}
 	for i, target := range []**float64{
 		&h.TimeoutMultiplier, &h.AgentTimeoutMultiplier, &h.VerifierTimeoutMultiplier,
 		&h.AgentSetupTimeoutMultiplier, &h.EnvironmentBuildTimeoutMultiplier,
 	} {
 		if m := f.multipliers[i]; m > 0 {
 			*target = &m
+			set = true
+		} else if file.multipliers[i] != nil {
+			*target = file.multipliers[i]
 			set = true
 		}
 	}
@@ -69,4 +76,15 @@ func (p *runPlan) configs() []api.SweepConfig {
 		out = append(out, c)
 	}
 	return out
+}
+
+// setMetrics says how the results of a data set are summed up.
+func (p *runPlan) setMetrics(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	if p.sweep.Harbor == nil {
+		p.sweep.Harbor = &api.HarborConfig{}
+	}
+	p.sweep.Harbor.Metrics = names
 }

@@ -43,6 +43,9 @@ func (a *App) planRun(f *runFlags) (*runPlan, error) {
 			return nil, err
 		}
 	}
+	for _, note := range file.notes {
+		a.warn("%s: %s", f.config, note)
+	}
 	conditions, err := parseConditions(f.failOn)
 	if err != nil {
 		return nil, err

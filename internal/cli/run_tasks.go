@@ -13,14 +13,17 @@ import (
 
 	"oddish/api"
 	"oddish/internal/dataset"
+	"oddish/internal/result"
 	"oddish/internal/task"
 )
 
 // runTasks are the tasks of a run.
 type runTasks struct {
-	tasks []*task.Task
+	tasks   []*task.Task
+	invalid int // those that were left out
 	// source is the data set that results are grouped by; empty: none.
 	source  string
+	metrics []string                   // of the data set
 	origins map[string]*api.TaskOrigin // of tasks of git repositories, by their folder
 }
 
@@ -34,6 +37,7 @@ func (a *App) findTasks(ctx context.Context, p *runPlan) (*runTasks, error) {
 		return nil, err
 	}
 	a.listInvalid(invalid)
+	c.invalid = len(invalid)
 	if len(c.tasks) == 0 {
 		if len(invalid) > 0 {
 			return nil, failf("mend the tasks above", "no valid tasks in %s", p.tasksName())
@@ -143,7 +147,25 @@ func (a *App) loadDataset(ctx context.Context, p *runPlan) (*runTasks, []task.In
 		a.note("data set %s: %s", set.Label(), plural(len(fetched), "task"))
 	}
 	c, invalid := p.load(set.Name, fetched)
+	c.metrics = a.metrics(set)
 	return c, invalid, nil
+}
+
+// metrics are those of the data set that can be had. One that is a script is named and left out: it would be a program of the data set's, and run
+// where the results are.
+func (a *App) metrics(set *dataset.Set) []string {
+	var names []string
+	for _, m := range set.Metrics {
+		switch {
+		case m.Type == "uv-script":
+			a.warn("data set %s: its metric is a script, which is not run: results have the mean", set.Label())
+		case !result.Metric(m.Type):
+			a.warn("data set %s: its metric %q is unknown: results have the mean", set.Label(), m.Type)
+		case !slices.Contains(names, m.Type):
+			names = append(names, m.Type)
+		}
+	}
+	return names
 }
 
 func datasetError(ctx context.Context, err error) error {

@@ -24,6 +24,7 @@ type submission struct {
 	trialIDs       []string // all that the run is about
 	known          []string // of those: what the experiment had already
 	made, retried  int
+	invalid        int // tasks that were left out since they are none
 }
 
 func (s *submission) existing() int { return len(s.trialIDs) - s.made - s.retried }
@@ -80,6 +81,7 @@ func (a *App) submit(ctx context.Context, c connection, p *runPlan, tasks *runTa
 		if tasks.source != "" {
 			p.sweep.Source = &tasks.source
 		}
+		p.setMetrics(tasks.metrics)
 	}
 	sub := &submission{experimentName: firstNonEmpty(p.experiment, experimentName())}
 	for _, up := range ups {

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/goccy/go-yaml"
+
+	"oddish/api"
 )
 
 // sweepFile is the file of --config: which agents run on which tasks, and how. What a flag says wins over it.
@@ -37,6 +39,11 @@ type sweepFile struct {
 	TimeoutMinutes any `yaml:"timeout_minutes"`
 	NConcurrent    any `yaml:"n_concurrent"`
 	Concurrency    any `yaml:"concurrency"`
+
+	// Only of Harbor's job configurations.
+	multipliers [5]*float64 // as runFlags.multipliers; nil: not set
+	artifacts   []api.Artifact
+	notes       []string // what was left out
 }
 
 type sweepAgent struct {
@@ -51,7 +58,7 @@ type sweepAgent struct {
 	Concurrency    any `yaml:"concurrency"`
 }
 
-// readSweepFile reads YAML, of which JSON is a part. Unknown keys are errors with their place.
+// readSweepFile reads a sweep file, or a job configuration of Harbor's, in YAML, of which JSON is a part. Unknown keys are errors with their place.
 func readSweepFile(path string) (*sweepFile, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -60,6 +67,9 @@ func readSweepFile(path string) (*sweepFile, error) {
 	f := &sweepFile{}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, usagef("%s: is empty: want a list `agents`", path)
+	}
+	if isHarborJob(data) {
+		return readHarborJob(path, data)
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(f); err != nil {
 		return nil, usagef("%s", placedYAMLError(path, err))

@@ -77,6 +77,9 @@ type Config struct {
 	// Folder with the programs of agents as archives, for a worker that cannot download them; see docs/agents.md. Others are made once and kept in `agents` in the data directory.
 	AgentPackages string `env:"ODDISH_AGENT_PACKAGES"`
 
+	// Variables of the worker's environment that tasks and submissions may read as `${NAME}`, with commas; `*` stands for the default: all but the keys and addresses of model providers and what is Oddish's own. A judge that needs a key: `*,OPENAI_API_KEY`.
+	TaskEnv []string `env:"ODDISH_TASK_ENV"`
+
 	// File to which the sandbox `fake` appends each start and end of a sandbox and of a process in it, as lines of JSON. For tests; several workers may share it.
 	FakeJournal string `env:"ODDISH_FAKE_JOURNAL"`
 

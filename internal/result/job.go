@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// defaultConcurrency is how many trials of a job Harbor runs at once if nobody says; here that is a matter of the server.
+const defaultConcurrency = 4
+
 // JobConfig is config.json of a job directory: what an experiment was asked to do.
 type JobConfig struct {
 	JobName           string            `json:"job_name"`
@@ -25,7 +28,7 @@ type JobConfig struct {
 // tasks that occur, in order, and the settings of the first trial.
 func NewJobConfig(name, jobsDir string, trials []TrialConfig) JobConfig {
 	c := JobConfig{
-		JobName: name, JobsDir: jobsDir, Attempts: 1, TimeoutMultiplier: 1, ConcurrentTrials: 4,
+		JobName: name, JobsDir: jobsDir, Attempts: 1, TimeoutMultiplier: 1, ConcurrentTrials: defaultConcurrency,
 		Environment: newEnvironmentConfig("docker", nil, nil),
 	}
 	if len(trials) > 0 {
@@ -54,7 +57,7 @@ func NewJobConfig(name, jobsDir string, trials []TrialConfig) JobConfig {
 // Compact gives the configuration as config.json has it: without what is at its default.
 func (c JobConfig) Compact() (map[string]any, error) {
 	return compact(c, JobConfig{
-		JobsDir: "jobs", Attempts: 1, TimeoutMultiplier: 1, ConcurrentTrials: 4,
+		JobsDir: "jobs", Attempts: 1, TimeoutMultiplier: 1, ConcurrentTrials: defaultConcurrency,
 		Environment: newEnvironmentConfig("docker", nil, nil),
 	})
 }
@@ -89,7 +92,7 @@ type EvalStats struct {
 	Trials         int                            `json:"n_trials"` // those with rewards
 	Errors         int                            `json:"n_errors"`
 	Metrics        []map[string]float64           `json:"metrics"`
-	PassAtK        map[string]float64             `json:"pass_at_k"`
+	PassAtK        map[string]float64             `json:"pass_at_k"`       // by k
 	RewardStats    map[string]map[string][]string `json:"reward_stats"`    // reward, value ("1.0"), trial names
 	ExceptionStats map[string][]string            `json:"exception_stats"` // error type, trial names
 }
@@ -102,6 +105,7 @@ type JobInput struct {
 	Total        int
 	Running      int
 	Retries      int
+	Metrics      map[string][]string // names of metrics by data set; of others it is the mean
 }
 
 // NewJob sums up the finished trials of an experiment, one result for each trial. The job is finished when none remain.
@@ -128,7 +132,7 @@ func NewJob(in JobInput, trials []Trial) Job {
 		groups[EvalKey(t)] = append(groups[EvalKey(t)], t)
 	}
 	for key, group := range groups {
-		j.Stats.Evals[key] = newEvalStats(group)
+		j.Stats.Evals[key] = newEvalStats(group, in.Metrics[orElse(group[0].Source, "")])
 	}
 	return j
 }
@@ -172,13 +176,12 @@ func addTo[T int64 | float64](sum **T, v *T) {
 	*sum = &total
 }
 
-func newEvalStats(trials []Trial) EvalStats {
+func newEvalStats(trials []Trial, metrics []string) EvalStats {
 	e := EvalStats{
-		PassAtK:        map[string]float64{},
+		PassAtK:        passAtK(trials),
 		RewardStats:    map[string]map[string][]string{},
 		ExceptionStats: map[string][]string{},
 	}
-	sums := map[string]float64{}
 	for _, t := range trials {
 		if x := t.ExceptionInfo; x != nil {
 			e.Errors++
@@ -194,29 +197,11 @@ func newEvalStats(trials []Trial) EvalStats {
 			}
 			value := FormatReward(v)
 			e.RewardStats[name][value] = append(e.RewardStats[name][value], t.TrialName)
-			sums[name] += v
 		}
 	}
-	e.Metrics = means(sums, len(trials))
+	e.Metrics = sumUp(trials, metrics)
 	sortNames(e)
 	return e
-}
-
-// means gives the mean of each reward over all trials, one without a reward counting as 0;
-// a single reward's mean is called "mean".
-func means(sums map[string]float64, trials int) []map[string]float64 {
-	m := map[string]float64{}
-	for name, sum := range sums {
-		m[name] = sum / float64(trials)
-	}
-	if len(m) <= 1 {
-		mean := 0.0
-		for _, v := range m {
-			mean = v
-		}
-		m = map[string]float64{"mean": mean}
-	}
-	return []map[string]float64{m}
 }
 
 func sortNames(e EvalStats) {

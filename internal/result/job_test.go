@@ -48,7 +48,7 @@ func TestNewJob(t *testing.T) {
 		`"stats":{"n_completed_trials":5,"n_errored_trials":3,"n_running_trials":1,"n_pending_trials":2,"n_cancelled_trials":1,"n_retries":2,` +
 		`"n_input_tokens":10,"n_cache_tokens":null,"n_output_tokens":null,"cost_usd":0.5,"evals":{` +
 		`"codex__gpt-5__suite":{"n_trials":1,"n_errors":0,"metrics":[{"x":0.25,"y":1}],"pass_at_k":{},"reward_stats":{"x":{"0.25":["e__1"]},"y":{"1.0":["e__1"]}},"exception_stats":{}},` +
-		`"oracle__adhoc":{"n_trials":2,"n_errors":3,"metrics":[{"mean":0.5}],"pass_at_k":{},"reward_stats":{"reward":{"1.0":["a__1","b__1"]}},` +
+		`"oracle__adhoc":{"n_trials":2,"n_errors":3,"metrics":[{"mean":0.5}],"pass_at_k":{"2":0.8333333333333333,"4":1},"reward_stats":{"reward":{"1.0":["a__1","b__1"]}},` +
 		`"exception_stats":{"AgentTimeoutError":["a__1"],"CancelledError":["d__1"],"RewardFileNotFoundError":["c__1"]}}}}}`
 	if string(got) != want {
 		t.Errorf("job is\n%s\nwant\n%s", got, want)

@@ -13,6 +13,7 @@ type TrialLock struct {
 	Agent                             AgentConfig       `json:"agent"`
 	Environment                       EnvironmentConfig `json:"environment"`
 	Verifier                          VerifierLock      `json:"verifier"`
+	Artifacts                         []Artifact        `json:"artifacts,omitempty"`
 }
 
 // TaskLock names the task and its content.
@@ -55,5 +56,6 @@ func NewTrialLock(c TrialConfig, taskName, taskVersion, digest string) TrialLock
 		Agent:                             c.Agent,
 		Environment:                       c.Environment,
 		Verifier:                          VerifierLock{c.Verifier, "shared"},
+		Artifacts:                         c.Artifacts,
 	}
 }

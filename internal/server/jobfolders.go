@@ -29,7 +29,7 @@ const (
 	folderTimeout = time.Minute
 )
 
-// jobFolders keeps the job files (config.json, result.json) of experiments up to date, so that an experiment's
+// jobFolders keeps the job files (config.json, lock.json, result.json) of experiments up to date, so that an experiment's
 // folder opens as a job directory of the Harbor format. A change makes a write due; those that come until
 // then are covered by it, so that the last change is always written, and a thousand of them cost few writes.
 type jobFolders struct {
@@ -135,7 +135,7 @@ func (f *jobFolders) writeAlone(experimentID string) (time.Duration, error) {
 // folderTries is how often an experiment's files are written at once because it changed meanwhile.
 const folderTries = 3
 
-// writeFiles writes an experiment's two files, unless the experiment is gone. Another server may write them at the same time, and what
+// writeFiles writes an experiment's three files, unless the experiment is gone. Another server may write them at the same time, and what
 // it saw may be newer: so they are written again when the experiment has changed meanwhile, and whoever writes last has seen
 // the last change.
 func (f *jobFolders) writeFiles(experimentID string) error {
@@ -173,11 +173,15 @@ func (f *jobFolders) writeOnce(ctx context.Context, experimentID string) error {
 	if err != nil {
 		return err
 	}
-	config, err := jobConfig(e, trials).Compact()
+	configs := trialConfigs(e, trials)
+	config, err := jobConfig(e, configs).Compact()
 	if err != nil {
 		return err
 	}
 	if err := f.put(ctx, experimentID, result.ConfigFile, config); err != nil {
+		return err
+	}
+	if err := f.put(ctx, experimentID, result.LockFile, jobLock(e, trials, configs)); err != nil {
 		return err
 	}
 	return f.put(ctx, experimentID, result.ResultFile, jobResult(e, trials))
@@ -195,12 +199,26 @@ func (f *jobFolders) put(ctx context.Context, experimentID, name string, v any) 
 	return err
 }
 
-func jobConfig(e store.ExperimentSummary, trials []store.Trial) result.JobConfig {
+// trialConfigs gives the configuration of each trial.
+func trialConfigs(e store.ExperimentSummary, trials []store.Trial) []result.TrialConfig {
 	configs := make([]result.TrialConfig, len(trials))
 	for i, t := range trials {
-		configs[i] = result.NewTrialConfig(trialSpec(t, path.Base(t.TrialDir), e.Name), t.TaskName, e.ID, nil)
+		configs[i] = result.NewTrialConfig(trialSpec(t, path.Base(t.TrialDir), e.Name), t.TaskName, store.ExperimentDir(e.ID), nil)
 	}
+	return configs
+}
+
+func jobConfig(e store.ExperimentSummary, configs []result.TrialConfig) result.JobConfig {
 	return result.NewJobConfig(e.ID, path.Dir(store.ExperimentDir(e.ID)), configs)
+}
+
+// jobLock names the inputs of trials whose configurations are configs.
+func jobLock(e store.ExperimentSummary, trials []store.Trial, configs []result.TrialConfig) result.JobLock {
+	locks := make([]result.TrialLock, len(trials))
+	for i, t := range trials {
+		locks[i] = result.NewTrialLock(configs[i], t.TaskName, "", t.ContentHash)
+	}
+	return result.NewJobLock(e.CreatedAt, locks)
 }
 
 // jobResult sums up from the rows what the trials' own result.json files say.
@@ -208,8 +226,12 @@ func jobResult(e store.ExperimentSummary, trials []store.Trial) result.Job {
 	in := result.JobInput{
 		ExperimentID: e.ID, StartedAt: e.CreatedAt, UpdatedAt: e.LastActivity, Total: e.Counts.Total, Running: e.Counts.Running,
 	}
+	in.Metrics = map[string][]string{}
 	var ended []result.Trial
 	for _, t := range trials {
+		if len(t.Harbor.Metrics) > 0 {
+			in.Metrics[t.Source] = t.Harbor.Metrics
+		}
 		in.Retries += max(t.Attempt-1, 0)
 		if t.Status.Terminal() {
 			ended = append(ended, trialResult(t))

@@ -45,6 +45,7 @@ var keyedRoutes = map[string]string{
 	"GET /experiments":                           "key",
 	"GET /experiments/{id}":                      "key",
 	"GET /experiments/{id}/trials":               "key",
+	"GET /experiments/{id}/job":                  "key",
 	"PATCH /experiments/{id}":                    "key",
 	"POST /experiments/{id}/cancel":              "key",
 	"POST /experiments/{id}/pause":               "key",

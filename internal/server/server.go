@@ -136,6 +136,7 @@ func (s *Server) register(a huma.API) {
 	s.registerLogs(a)
 	s.registerFiles(a)
 	s.registerExperiments(a)
+	s.registerJobFiles(a)
 	s.registerEvents(a)
 	s.registerQueue(a)
 	s.registerWorker(a)

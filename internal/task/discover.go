@@ -30,18 +30,9 @@ func DiscoverUnverified(path string) ([]*Task, []Invalid, error) {
 }
 
 func discover(path string, load func(string) (*Task, error)) ([]*Task, []Invalid, error) {
-	info, err := os.Stat(path)
+	dirs, err := Dirs(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find tasks: %w", err)
-	}
-	if !info.IsDir() {
-		return nil, nil, fmt.Errorf("find tasks: %s is a file: give the folder of a task, or a folder of tasks", path)
-	}
-	dirs := []string{path}
-	if !looksLikeTask(path) {
-		if dirs, err = taskDirs(path); err != nil {
-			return nil, nil, err
-		}
+		return nil, nil, err
 	}
 	var tasks []*Task
 	var invalid []Invalid
@@ -59,6 +50,21 @@ func discover(path string, load func(string) (*Task, error)) ([]*Task, []Invalid
 		tasks = append(tasks, t)
 	}
 	return tasks, invalid, nil
+}
+
+// Dirs lists the folders that Discover loads, without looking into them: path itself, or those in it that look like tasks.
+func Dirs(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("find tasks: %w", err)
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("find tasks: %s is a file: give the folder of a task, or a folder of tasks", path)
+	}
+	if looksLikeTask(path) {
+		return []string{path}, nil
+	}
+	return taskDirs(path)
 }
 
 // taskDirs lists the folders in path that look like tasks.

@@ -674,7 +674,12 @@ func TestSecretsAreMaskedInWhatIsWrittenDown(t *testing.T) {
 	const secret = "sk-very-long-secret-value"
 	c.Spec.AgentConfig.Env = map[string]string{"OPENAI_API_KEY": secret, "HOST_TOKEN": "host-token-value", "PLAIN": "plain"}
 	c.Getenv = func(n string) (string, bool) { return "host-token-value", n == "HOST_TOKEN" }
+	var told []string
+	c.Secret = func(values ...string) { told = append(told, values...) }
 	o := Run(t.Context(), c)
+	if slices.Sort(told); !slices.Equal(told, []string{"host-token-value", secret}) {
+		t.Errorf("it tells of the secrets %q", told)
+	}
 	for _, name := range []string{"config.json", "lock.json", "result.json", "trial.log"} {
 		if text := readFile(t, o, name); strings.Contains(text, secret) || strings.Contains(text, "host-token-value") {
 			t.Errorf("%s holds a secret", name)

@@ -232,7 +232,7 @@ func TestUsers(t *testing.T) {
 	p := newLocal(t)
 	o := Run(t.Context(), config(t, p, writeTask(t, map[string]string{"task.toml": toml})))
 	wantFinish(t, o.Finish, api.StatusSuccess, "", "")
-	if want := []string{"agent=worker", "empty=0", "verifier=1000"}; !slices.Equal(p.boxes[0].users, want) {
+	if want := []string{"agent=worker", "verifier's user=1000", "empty=0", "verifier=1000"}; !slices.Equal(p.boxes[0].users, want) {
 		t.Errorf("commands and users are %v, want %v", p.boxes[0].users, want)
 	}
 	info, err := os.Stat(filepath.Join(o.Dir, "verifier/reward.txt"))

@@ -97,14 +97,27 @@ func (r *run) resolveVars(p *plan) error {
 		}
 		resolved, err := task.ResolveEnv(merged, r.Getenv)
 		if errors.Is(err, task.ErrMissingVariable) {
-			return result.Errorf(result.ValueError, "%s: %w; set it where the worker runs, or give a default as in ${NAME:-default}", v.of, err)
+			return result.Errorf(result.ValueError, "%s: %w, or not one that may be read; set it where the worker runs and allow it there in ODDISH_TASK_ENV, or give a default as in ${NAME:-default}", v.of, err)
 		}
 		if err != nil {
 			return result.Errorf(result.ValueError, "%s: %w", v.of, err)
 		}
+		r.tellSecrets(merged, resolved)
 		*v.into = resolved
 	}
 	return nil
+}
+
+// tellSecrets names the values of variables that are sensitive, or were taken from one of the host that is.
+func (r *run) tellSecrets(given, resolved map[string]string) {
+	if r.Secret == nil {
+		return
+	}
+	for name, value := range resolved {
+		if result.Sensitive(name) || value != given[name] && result.Sensitive(given[name]) {
+			r.Secret(value)
+		}
+	}
 }
 
 // planSandbox says what sandbox is wanted, and refuses what the provider cannot do.

@@ -49,6 +49,9 @@ type Config struct {
 	Owner string
 	// Getenv reads the variables of this machine that templates name; nil: there are none.
 	Getenv func(string) (string, bool)
+	// Secret is called, before anything starts, with the values that the trial gives to its sandbox and that are secret by the name of their variable.
+	// Nil: nobody keeps them out of the trial's files.
+	Secret func(values ...string)
 	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
 	Packages *agent.Packages
 	// Stage is called at each change of stage, Sandbox once with the id of the sandbox, soon

@@ -94,7 +94,16 @@ func (w *Worker) uploadFile(ctx context.Context, j *job, root *os.Root, f file, 
 		return nil
 	}
 	defer r.Close()
-	return w.put(ctx, j, f, r, left)
+	clean, err := redacted(&j.secrets, r, f)
+	if err != nil {
+		left.add(f.name, err.Error())
+		return nil
+	}
+	if clean == nil {
+		return w.put(ctx, j, f, r, left)
+	}
+	defer clean.close()
+	return w.put(ctx, j, file{f.name, clean.size}, clean, left)
 }
 
 // put replaces one file on the server, with its first chunk, and appends the others.

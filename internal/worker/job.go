@@ -106,7 +106,8 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Resume:   j.left != "",
 		Provider: provider,
 		Owner:    w.c.Owner,
-		Getenv:   w.c.Getenv,
+		Getenv:   w.taskGetenv,
+		Secret:   j.secrets.Add,
 		Packages: w.c.Packages,
 		Stage:    j.report.stage,
 		Sandbox:  j.report.sandbox,
@@ -169,6 +170,7 @@ func (w *Worker) deliver(j *job, dir string, finish api.Finish) {
 		return
 	}
 	j.report.flush()
+	finish.ErrorMessage = j.secrets.String(finish.ErrorMessage)
 	w.finish(j, finish)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"oddish/api"
 	"oddish/internal/llm/gateway"
+	"oddish/internal/redact"
 	"oddish/internal/trial"
 )
 
@@ -37,6 +38,8 @@ type job struct {
 	mu      sync.Mutex
 	timer   *time.Timer // at the end of the lease
 	settled bool        // the trial is over: nothing runs that another worker could run as well
+
+	secrets redact.Secrets // that were given to the trial: they are taken out of what is sent
 
 	models *gateway.Session // while the agent may call its model
 	budget string           // that is used up, of those that it shares with others; empty: none is

@@ -83,6 +83,9 @@ func (d *modelDoor) find(env map[string]string) (upstream.Found, []llm.Dialect, 
 	if err != nil {
 		return found, nil, result.Errorf(result.ValueError, "%w", err)
 	}
+	for _, u := range found.Upstreams {
+		d.j.secrets.Add(u.Key) // which a provider may repeat in what it says is wrong
+	}
 	var dialects []llm.Dialect
 	for _, dialect := range llm.Dialects() {
 		if _, has := found.Upstreams[dialect]; has {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"io/fs"
@@ -83,13 +84,20 @@ func (t *tail) send(ctx context.Context, root *os.Root, name string) {
 	from := t.sent[name]
 	n := min(info.Size(), tailLimit) - from
 	for n > 0 {
-		chunk := min(n, tailChunk)
-		err := t.server.PutFile(ctx, t.j.ID, t.j.Lease, name, from, io.NewSectionReader(f, from, chunk))
+		part := make([]byte, min(n, tailChunk))
+		if _, err := f.ReadAt(part, from); err != nil {
+			return // it was cut meanwhile
+		}
+		sent := int64(t.j.secrets.Mask(part))
+		if sent == 0 {
+			return
+		}
+		err := t.server.PutFile(ctx, t.j.ID, t.j.Lease, name, from, io.NewSectionReader(bytes.NewReader(part), 0, sent))
 		if err != nil {
 			t.failed(ctx, name, err)
 			return
 		}
-		from, n = from+chunk, n-chunk
+		from, n = from+sent, n-sent
 		t.sent[name] = from
 	}
 }

@@ -68,8 +68,10 @@ type Config struct {
 	// Owner names the installation on every sandbox. Workers that share Dir must share it,
 	// and others must not.
 	Owner string
-	// Getenv gives the variables that tasks may refer to; nil: none.
+	// Getenv gives the variables of this machine: keys of providers, and what templates of tasks refer to; nil: none.
 	Getenv func(string) (string, bool)
+	// TaskEnv names what templates of tasks and submissions may read of Getenv; see TaskMayRead.
+	TaskEnv []string
 	// Prices are what models cost; nil: the builtin table.
 	Prices *price.Table
 	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.

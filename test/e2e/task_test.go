@@ -16,6 +16,7 @@ type recipe struct {
 	agentTimeout, verifierTimeout float64 // in seconds; 0: 60
 	environment                   string  // further lines of [environment]
 	further                       string  // further tables of task.toml
+	user                          string  // of the agent; empty: the image's
 }
 
 const passes = "echo 1 >/logs/verifier/reward.txt\n"
@@ -29,6 +30,7 @@ func (r recipe) write(t *testing.T, tasks, name string) {
 name = "e2e/%s"
 [agent]
 timeout_sec = %g
+%s
 [verifier]
 timeout_sec = %g
 [environment]
@@ -37,7 +39,7 @@ workdir = "/app"
 [environment.oddish]
 image = "host"
 %s
-`, name, or(r.agentTimeout, 60), or(r.verifierTimeout, 60), r.environment, r.further),
+`, name, or(r.agentTimeout, 60), r.userLine(), or(r.verifierTimeout, 60), r.environment, r.further),
 		"instruction.md":         "Do as the test wants.\n",
 		"environment/Dockerfile": "FROM debian:bookworm-slim\nWORKDIR /app\n",
 		"solution/solve.sh":      "#!/bin/bash\n" + r.solve,
@@ -52,6 +54,14 @@ image = "host"
 			t.Fatal(err)
 		}
 	}
+}
+
+// userLine is the agent's user in task.toml.
+func (r recipe) userLine() string {
+	if r.user == "" {
+		return ""
+	}
+	return fmt.Sprintf("user = %q", r.user)
 }
 
 // folder makes a folder with one task.
