@@ -28,6 +28,8 @@ var allowed = map[string][]string{
 	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 
+	"internal/image": {},
+
 	"internal/sandbox":             {},
 	"internal/sandbox/sandboxtest": {"internal/sandbox", "internal/tarball"},
 	"internal/sandbox/builtin": {"internal/sandbox", "internal/tarball",

@@ -1,0 +1,206 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/singleflight"
+)
+
+// Config of a Store.
+type Config struct {
+	// Dir is made if it is missing. It must not be shared between machines.
+	Dir string
+	// Keys gives the credentials for a registry; nil: those of docker's configuration.
+	Keys authn.Keychain
+	// Mirrors are asked first, by the registry they stand for: "docker.io" → "https://mirror.example".
+	Mirrors map[string]string
+	// Transport reaches registries; nil: the usual one, with the proxy that the environment names.
+	Transport http.RoundTripper
+	// Log takes what is worth knowing to an operator; nil discards it.
+	Log *slog.Logger
+}
+
+// Store is a folder of images. It is safe for concurrent use, also by several processes.
+type Store struct {
+	dir       string
+	keys      authn.Keychain
+	mirrors   map[string]string
+	transport http.RoundTripper
+	log       *slog.Logger
+	owners    bool // files get the owners that images give them, which takes root
+	flights   singleflight.Group
+}
+
+// Open opens the folder, which is made if it is missing.
+func Open(c Config) (*Store, error) {
+	s := &Store{dir: c.Dir, keys: c.Keys, mirrors: c.Mirrors, transport: c.Transport, log: c.Log, owners: os.Geteuid() == 0}
+	if s.keys == nil {
+		s.keys = authn.DefaultKeychain
+	}
+	if s.transport == nil {
+		s.transport = remote.DefaultTransport
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	for _, name := range []string{"images", "names", "chains", "blobs", "locks"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
+			return nil, fmt.Errorf("open the image store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Root is the folder of a chain's root file system.
+func (s *Store) root(chain string) string {
+	return filepath.Join(s.dir, "chains", fileName(chain), "root")
+}
+
+// fileName makes a file's name of a digest.
+func fileName(digest string) string { return strings.Replace(digest, ":", "-", 1) }
+
+func (s *Store) imageFile(digest string) string {
+	return filepath.Join(s.dir, "images", fileName(digest)+".json")
+}
+
+// Find gives the image with that digest; fs.ErrNotExist if the store has none.
+func (s *Store) Find(digest string) (Image, error) {
+	var img Image
+	if !digestForm.MatchString(digest) {
+		return img, fmt.Errorf("%q is no digest: %w", digest, fs.ErrNotExist)
+	}
+	if err := readJSON(s.imageFile(digest), &img); err != nil {
+		return img, err
+	}
+	img.Root = s.root(img.Chain)
+	if _, err := os.Stat(img.Root); err != nil {
+		return img, err
+	}
+	return img, nil
+}
+
+// use marks the image as used now; see Prune.
+func (s *Store) use(img Image) Image {
+	now := time.Now()
+	if err := os.Chtimes(s.imageFile(img.Digest), now, now); err != nil {
+		s.log.Warn("use of image not noted", "image", img.Digest, "error", err)
+	}
+	return img
+}
+
+// Put enters an image whose chain is in the store, under the names.
+func (s *Store) Put(img Image, names ...string) (Image, error) {
+	img.Root = s.root(img.Chain)
+	if _, err := os.Stat(img.Root); err != nil {
+		return img, fmt.Errorf("enter image %s: %w", img.Digest, err)
+	}
+	if img.Created.IsZero() {
+		img.Created = time.Now().UTC()
+	}
+	if err := writeJSON(s.imageFile(img.Digest), img); err != nil {
+		return img, fmt.Errorf("enter image %s: %w", img.Digest, err)
+	}
+	for _, name := range names {
+		if err := s.name(name, img.Digest); err != nil {
+			return img, err
+		}
+	}
+	return img, nil
+}
+
+// named is what a name stands for.
+type named struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
+}
+
+func (s *Store) nameFile(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return filepath.Join(s.dir, "names", hex.EncodeToString(sum[:])+".json")
+}
+
+// name makes a name stand for the image.
+func (s *Store) name(name, digest string) error {
+	if err := writeJSON(s.nameFile(name), named{name, digest}); err != nil {
+		return fmt.Errorf("name image %s: %w", digest, err)
+	}
+	return nil
+}
+
+// FindNamed gives the image that the name stands for; fs.ErrNotExist if there is none.
+func (s *Store) FindNamed(name string) (Image, error) {
+	var n named
+	if err := readJSON(s.nameFile(name), &n); err != nil {
+		return Image{}, err
+	}
+	return s.Find(n.Digest)
+}
+
+// shared runs fn once for all callers of the same key at a time, in this process and in others. It goes on when the caller that began
+// it leaves, since others may wait for it, and what it makes is of use later.
+func (s *Store) shared(ctx context.Context, key string, fn func(context.Context) (Image, error)) (Image, error) {
+	done := s.flights.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
+		defer cancel()
+		unlock, err := s.lock(ctx, key)
+		if err != nil {
+			return Image{}, err
+		}
+		defer unlock()
+		return fn(ctx)
+	})
+	select {
+	case r := <-done:
+		return r.Val.(Image), r.Err
+	case <-ctx.Done():
+		return Image{}, fmt.Errorf("wait for %s: %w", key, ctx.Err())
+	}
+}
+
+// flightTimeout bounds a pull that nobody waits for any more.
+const flightTimeout = time.Hour
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// writeJSON replaces the file at once, so that a reader sees the old or the new content.
+func writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
