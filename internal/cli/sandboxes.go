@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"oddish/internal/image"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin"
 	"oddish/internal/sandbox/docker"
@@ -21,15 +22,22 @@ func sandboxKinds() []string { return []string{"docker", "builtin", "fake"} }
 // checkTimeout bounds how long a provider may take to say whether it works here.
 const checkTimeout = 10 * time.Second
 
+// machine is where sandboxes keep what is theirs.
+type machine struct {
+	dataDir string
+	mirrors map[string]string // of image registries
+	log     *slog.Logger
+}
+
 // sandboxes makes the providers of the given kinds (none: all), preferred first, and says why others are left out. One that
 // was asked for by name and does not work here is an error.
-func sandboxes(ctx context.Context, dataDir string, only []string, log *slog.Logger) (out []sandbox.Provider, reasons []string, err error) {
+func sandboxes(ctx context.Context, m machine, only []string) (out []sandbox.Provider, reasons []string, err error) {
 	kinds := only
 	if len(kinds) == 0 {
 		kinds = sandboxKinds()
 	}
 	for _, kind := range kinds {
-		p, err := newProvider(ctx, kind, dataDir, log)
+		p, err := newProvider(ctx, kind, m)
 		if err == nil {
 			out = append(out, p)
 			continue
@@ -43,31 +51,44 @@ func sandboxes(ctx context.Context, dataDir string, only []string, log *slog.Log
 }
 
 // newProvider makes one provider and checks that it works on this machine.
-func newProvider(ctx context.Context, kind, dataDir string, log *slog.Logger) (sandbox.Provider, error) {
+func newProvider(ctx context.Context, kind string, m machine) (sandbox.Provider, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	p, err := makeProvider(kind, dataDir, log)
+	p, err := makeProvider(kind, m)
 	if err != nil {
 		return nil, err
 	}
 	return p, p.Check(ctx)
 }
 
-func makeProvider(kind, dataDir string, log *slog.Logger) (sandbox.Provider, error) {
-	log = log.With("sandbox", kind)
+func makeProvider(kind string, m machine) (sandbox.Provider, error) {
+	log := m.log.With("sandbox", kind)
 	switch kind {
 	case "builtin":
-		dir := filepath.Join(dataDir, "sandboxes")
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, err
-		}
-		return builtin.New(builtin.Config{Dir: dir, Hide: []string{dataDir}, Log: log})
+		return newBuiltin(m)
 	case "docker":
 		return docker.New(docker.Config{Log: log})
 	case "fake":
 		return fake.New(), nil
 	}
 	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
+}
+
+// newBuiltin makes the provider of builtin sandboxes with its store of images.
+func newBuiltin(m machine) (*builtin.Provider, error) {
+	dir := filepath.Join(m.dataDir, "sandboxes")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	images, err := openImages(m)
+	if err != nil {
+		return nil, err
+	}
+	return builtin.New(builtin.Config{Dir: dir, Hide: []string{m.dataDir}, Images: images, Log: m.log.With("sandbox", builtin.Kind)})
+}
+
+func openImages(m machine) (*image.Store, error) {
+	return image.Open(image.Config{Dir: filepath.Join(m.dataDir, imagesFolder), Mirrors: m.mirrors, Log: m.log})
 }
 
 // journalFake lets the fake sandbox among the providers append to the journal of that name; empty: none. The file stays open
@@ -96,7 +117,7 @@ func (a *App) warnDocker(ctx context.Context, c connection, p *runPlan) {
 	if !c.endpoint.local || p.sweep.Environment == nil || *p.sweep.Environment != docker.Kind {
 		return
 	}
-	if _, err := newProvider(ctx, docker.Kind, "", slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := newProvider(ctx, docker.Kind, machine{log: slog.New(slog.DiscardHandler)}); err != nil {
 		a.warn("%v. Without a worker that has docker the trials wait", err)
 	}
 }
@@ -114,7 +135,7 @@ func defaultKind(configured string, offered []sandbox.Provider) (kind string, ok
 
 // stopSandboxes removes every sandbox of this installation, also those that killed workers left, and returns how many.
 func stopSandboxes(ctx context.Context, dataDir string, log *slog.Logger) (int, error) {
-	providers, _, err := sandboxes(ctx, dataDir, nil, log)
+	providers, _, err := sandboxes(ctx, machine{dataDir: dataDir, log: log}, nil)
 	if err != nil {
 		return 0, err
 	}

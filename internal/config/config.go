@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"oddish/api"
@@ -79,6 +80,8 @@ type Config struct {
 
 	// Variables of the worker's environment that tasks and submissions may read as `${NAME}`, with commas; `*` stands for the default: all but the keys and addresses of model providers and what is Oddish's own. A judge that needs a key: `*,OPENAI_API_KEY`.
 	TaskEnv []string `env:"ODDISH_TASK_ENV"`
+	// Mirrors of image registries for `builtin` sandboxes, as REGISTRY=ADDRESS separated by commas, such as docker.io=https://mirror.example. A registry is asked where its mirror has not got the image.
+	RegistryMirrors Mirrors `env:"ODDISH_REGISTRY_MIRRORS"`
 
 	// File to which the sandbox `fake` appends each start and end of a sandbox and of a process in it, as lines of JSON. For tests; several workers may share it.
 	FakeJournal string `env:"ODDISH_FAKE_JOURNAL"`
@@ -124,6 +127,23 @@ func (l *Limits) UnmarshalText(text []byte) error {
 		}
 	}
 	*l = m
+	return nil
+}
+
+// Mirrors are addresses by the registries that they stand for.
+type Mirrors map[string]string
+
+// UnmarshalText reads REGISTRY=ADDRESS, separated by commas.
+func (m *Mirrors) UnmarshalText(text []byte) error {
+	all := Mirrors{}
+	for entry := range strings.SplitSeq(string(text), ",") {
+		registry, address, _ := strings.Cut(strings.TrimSpace(entry), "=")
+		if registry == "" || address == "" {
+			return fmt.Errorf("%q: want REGISTRY=ADDRESS, such as docker.io=https://mirror.example", entry)
+		}
+		all[registry] = address
+	}
+	*m = all
 	return nil
 }
 

@@ -183,9 +183,10 @@ func (p *plan) planImage(provider sandbox.Provider, force bool) error {
 		if force {
 			image.Reference = prebuilt
 		}
-	case can.HostImage && !can.Images:
+	case can.HostImage && t.HasDockerfile():
 		return result.Errorf(result.UnsupportedTaskError,
-			`the %s sandbox runs only tasks with [environment.oddish] image = "host", and this one needs an image of its own: use --env docker`, provider.Kind())
+			`the %s sandbox builds no Dockerfiles, and this task has one and no docker_image: use --env docker, or, if the machine's own tools will do for it, `+
+				`image = "host" under [environment.oddish]`, provider.Kind())
 	default:
 		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox cannot run this task's image: use --env docker", provider.Kind())
 	}

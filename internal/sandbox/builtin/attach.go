@@ -41,6 +41,22 @@ func (p *Provider) Attach(_ context.Context, id string) (sandbox.Sandbox, error)
 	return s, nil
 }
 
+// ImagesInUse gives the digests of the images that sandboxes are made of, dead ones included.
+func (p *Provider) ImagesInUse() (map[string]bool, error) {
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list sandboxes: %w", err)
+	}
+	used := map[string]bool{}
+	for _, e := range entries {
+		rec, err := p.state(e.Name()).readRecord()
+		if err == nil && rec.Image != "" { // others are just made, or removed
+			used[rec.Image] = true
+		}
+	}
+	return used, nil
+}
+
 // List reads the state folders. One that another process removes meanwhile is left out.
 func (p *Provider) List(ctx context.Context, owner string) ([]sandbox.Info, error) {
 	p.removeAbandoned()

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 
+	"oddish/internal/image"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin/netpeer"
 )
@@ -21,6 +22,7 @@ type Provider struct {
 	hide    []string
 	log     *slog.Logger
 	cgroups bool
+	images  *image.Store
 	starts  chan struct{} // holds a token for each sandbox being started
 }
 
@@ -43,6 +45,7 @@ func New(c Config) (*Provider, error) {
 		hide:    append([]string{dir}, c.Hide...),
 		log:     c.Log,
 		cgroups: cgroupsUsable(),
+		images:  c.Images,
 		starts:  make(chan struct{}, 2*runtime.NumCPU()),
 	}
 	if p.log == nil {
@@ -63,6 +66,7 @@ func (*Provider) Kind() string { return Kind }
 func (p *Provider) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
 		HostImage:      true,
+		Images:         p.images != nil,
 		NoNetwork:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    fmt.Sprintf("%s:%d", netpeer.Gateway(), netpeer.ServicePort),

@@ -7,13 +7,17 @@
 // TCP/IP stack in user space. It outlives the worker, which finds it again by its
 // folder; if the shim dies the sandbox dies with it.
 //
-// It is not an image builder: the root file system is this machine's own tools,
-// read-only, under a private layer. Package sandbox, above, defines what it
+// It builds no images: the root file system is this machine's own tools, or an image that
+// package image keeps unpacked, read-only, under a private layer. Package sandbox, above, defines what it
 // provides; packages rootfs and netpeer, below, build the root and the network.
 // A program that uses it must call Dispatch first in main.
 package builtin
 
-import "log/slog"
+import (
+	"log/slog"
+
+	"oddish/internal/image"
+)
 
 // Kind is the name of this kind of sandbox.
 const Kind = "builtin"
@@ -28,6 +32,8 @@ type Config struct {
 	// in a sandbox (the data directory), even if they are below /usr, /etc or /opt. Homes,
 	// /var, /run and the like are not visible in any case.
 	Hide []string
+	// Images are those that sandboxes can be made of; nil: only this machine's own tools.
+	Images *image.Store
 	// Log takes what is worth knowing to an operator; nil discards it.
 	Log *slog.Logger
 }

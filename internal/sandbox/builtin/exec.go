@@ -64,7 +64,11 @@ func label(cmd sandbox.Command) string {
 }
 
 func (s *box) exec(ctx context.Context, cmd sandbox.Command) (int, error) {
-	who, err := s.lookUp(ctx, cmd.User)
+	name := cmd.User
+	if name == "" {
+		name = s.rec.User
+	}
+	who, err := s.lookUp(ctx, name)
 	if err != nil {
 		return 0, err
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"oddish/internal/image"
 	"oddish/internal/sandbox"
 )
 
@@ -25,11 +26,8 @@ const (
 	optionPrivate = "allow_private"
 )
 
-// newRecord turns a spec into what a shim is told, or refuses it.
-func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
-	if err := refuse(spec); err != nil {
-		return record{}, err
-	}
+// newRecord turns a spec into what a shim is told, or refuses it. img is nil for this machine's own tools.
+func (p *Provider) newRecord(id string, spec sandbox.Spec, img *image.Image) (record, error) {
 	private, err := parseOptions(spec.Options)
 	if err != nil {
 		return record{}, err
@@ -53,6 +51,9 @@ func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
 			return record{}, fmt.Errorf("service socket: %w", err)
 		}
 	}
+	if img != nil {
+		r.useImage(img, spec.Env)
+	}
 	if spec.Programs != "" {
 		if r.Programs, err = filepath.Abs(spec.Programs); err != nil {
 			return record{}, fmt.Errorf("folder of programs: %w", err)
@@ -71,11 +72,16 @@ func (p *Provider) newRecord(id string, spec sandbox.Spec) (record, error) {
 }
 
 // refuse says what of a spec these sandboxes lack.
-func refuse(spec sandbox.Spec) error {
+func (p *Provider) refuse(spec sandbox.Spec) error {
+	img := spec.Image
 	switch {
-	case !spec.Image.Host || spec.Image.Reference != "" || spec.Image.Context != "":
-		return fmt.Errorf("the builtin sandbox does not run images yet: this task needs docker (--env docker), "+
+	case img.Context != "" && (img.Reference == "" || img.ForceBuild), !img.Host && img.Reference == "":
+		return fmt.Errorf("the builtin sandbox does not build Dockerfiles yet: this task needs docker (--env docker), a docker_image, "+
 			"or, if this machine's own tools will do for it, image = \"host\" under [environment.oddish] in its task.toml: %w", sandbox.ErrUnsupported)
+	case img.Host && img.Reference != "":
+		return fmt.Errorf("a sandbox is made of this machine's tools or of an image, not of both: %w", sandbox.ErrUnsupported)
+	case img.Reference != "" && p.images == nil:
+		return fmt.Errorf("this builtin sandbox has no store of images: %w", sandbox.ErrUnsupported)
 	case spec.Resources.GPUs > 0:
 		return fmt.Errorf("the builtin sandbox has no GPUs: %w", sandbox.ErrUnsupported)
 	case spec.Workdir != "" && !filepath.IsAbs(spec.Workdir):

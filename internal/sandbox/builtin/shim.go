@@ -122,14 +122,19 @@ func detachStdio() error {
 }
 
 // buildRoot makes the root directory in this process's own mount namespace, and
-// returns the shell that is in it. Other kinds of image will be built here.
+// returns the shell that is in it.
 func (s *shim) buildRoot() (shell string, err error) {
-	plan, err := rootfs.Host(rootfs.HostOptions{
-		Hide:       s.rec.Hide,
-		Workdir:    s.rec.Workdir,
-		Hostname:   s.rec.Hostname,
-		NameServer: netpeer.Gateway().String(),
-	})
+	var plan rootfs.Plan
+	if s.rec.Root != "" {
+		plan, err = rootfs.Image(s.rec.Root, s.rec.Hostname, netpeer.Gateway().String())
+	} else {
+		plan, err = rootfs.Host(rootfs.HostOptions{
+			Hide:       s.rec.Hide,
+			Workdir:    s.rec.Workdir,
+			Hostname:   s.rec.Hostname,
+			NameServer: netpeer.Gateway().String(),
+		})
+	}
 	if err != nil {
 		return "", fmt.Errorf("plan the root file system: %w", err)
 	}
@@ -146,10 +151,12 @@ func (s *shim) buildRoot() (shell string, err error) {
 	if err := plan.Mount(s.dir.root(), s.dir.scratch()); err != nil {
 		return "", fmt.Errorf("build the root file system: %w", err)
 	}
-	if plan.HasFile(bash) {
-		return bash, nil
+	for _, shell := range []string{bash, "/bin/sh"} {
+		if plan.HasFile(shell) {
+			return shell, nil
+		}
 	}
-	return "/bin/sh", nil
+	return "", errors.New("the image has no shell (/bin/bash or /bin/sh), which commands are run by")
 }
 
 // watch waits for the end of the sandbox, whoever brought it about.

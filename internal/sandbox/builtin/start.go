@@ -42,7 +42,14 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err != nil {
 		return nil, err
 	}
-	rec, err := p.newRecord(id, spec)
+	if err := p.refuse(spec); err != nil {
+		return nil, err
+	}
+	img, err := p.image(ctx, spec.Image)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := p.newRecord(id, spec, img)
 	if err != nil {
 		return nil, err
 	}

@@ -45,6 +45,10 @@ type record struct {
 	Env      []string          `json:"env"` // of every command, KEY=value
 	Workdir  string            `json:"workdir"`
 	Hostname string            `json:"hostname"`
+	User     string            `json:"user,omitempty"` // of commands that name none; empty: root
+	// Root is the folder of the image's root file system, and Image its digest; empty: this machine's own tools.
+	Root  string `json:"root,omitempty"`
+	Image string `json:"image,omitempty"`
 
 	Resources     sandbox.Resources `json:"resources"`
 	Network       sandbox.Network   `json:"network"`

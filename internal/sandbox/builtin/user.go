@@ -35,7 +35,8 @@ func rootCapabilities() *specs.LinuxCapabilities {
 // lookUp finds a user of the sandbox by name or number, as container engines do: a number
 // need not be in passwd. It is read each time, since a command may have made the user just now.
 func (s *box) lookUp(ctx context.Context, name string) (user, error) {
-	if name == "" || name == "root" || name == "0" {
+	name, of, _ := strings.Cut(name, ":")
+	if (name == "" || name == "root" || name == "0") && of == "" {
 		return root(), nil
 	}
 	passwd, err := s.readFile(ctx, "/etc/passwd")
@@ -43,15 +44,36 @@ func (s *box) lookUp(ctx context.Context, name string) (user, error) {
 		return user{}, fmt.Errorf("look up user %q: %w", name, err)
 	}
 	u, login, err := findUser(name, passwd)
-	if err != nil || login == "" {
+	if err != nil || login == "" && of == "" {
 		return u, err
 	}
 	group, err := s.readFile(ctx, "/etc/group")
 	if err != nil {
 		return user{}, fmt.Errorf("look up groups of user %q: %w", name, err)
 	}
+	if of != "" {
+		u.gid, err = findGroup(of, group)
+		return u, err
+	}
 	u.groups = memberships(login, group)
 	return u, nil
+}
+
+// findGroup searches the file of groups for a name; a number need not be in it.
+func findGroup(name, group string) (uint32, error) {
+	if gid, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(gid), nil
+	}
+	for line := range strings.Lines(group) {
+		f := strings.Split(strings.TrimSpace(line), ":")
+		if len(f) < 3 || f[0] != name {
+			continue
+		}
+		if gid, err := strconv.ParseUint(f[2], 10, 32); err == nil {
+			return uint32(gid), nil
+		}
+	}
+	return 0, fmt.Errorf("the sandbox has no group %q", name)
 }
 
 // findUser searches passwd for a login name or a number. login is empty for a number without an entry.

@@ -48,6 +48,9 @@ func Host(o HostOptions) (Plan, error) {
 // HasFile says whether the plan has that absolute path from this machine, so
 // that it can be asked before anything is mounted.
 func (p Plan) HasFile(path string) bool {
+	if p.Base != "" {
+		return inImage(p.Base, path)
+	}
 	_, err := os.Stat(path)
 	return err == nil && p.below(path)
 }

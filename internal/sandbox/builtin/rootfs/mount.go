@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,6 +26,31 @@ func Isolate() error {
 // outside target, for the few files that covers are made of. All of it disappears
 // with the mount namespace.
 func (p Plan) Mount(target, scratch string) error {
+	if p.Base == "" {
+		return p.mountParts(target, scratch)
+	}
+	parts := filepath.Join(scratch, "parts")
+	if err := os.Mkdir(parts, 0o700); err != nil {
+		return fmt.Errorf("prepare the root: %w", err)
+	}
+	if err := p.mountParts(parts, scratch); err != nil {
+		return err
+	}
+	return mountOver(parts, p.Base, target)
+}
+
+// mountOver shows one directory over another at target, read-only.
+func mountOver(upper, lower, target string) error {
+	escape := strings.NewReplacer(`\`, `\\`, ":", `\:`, ",", `\,`)
+	options := "lowerdir=" + escape.Replace(upper) + ":" + escape.Replace(lower)
+	if err := unix.Mount("oddish-root", target, "overlay", unix.MS_RDONLY|unix.MS_NODEV, options); err != nil {
+		return fmt.Errorf("show the image (the machine's kernel must have overlay file systems, and let this user mount them): %w", err)
+	}
+	return nil
+}
+
+// mountParts builds the parts of the plan that lie over its base.
+func (p Plan) mountParts(target, scratch string) error {
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
 	if err := unix.Mount("oddish-root", target, "tmpfs", flags, "mode=0755,size=64m"); err != nil {
 		return fmt.Errorf("mount an empty root at %s: %w", target, err)

@@ -14,6 +14,8 @@ import "io/fs"
 // Plan says what a root directory is made of. All targets are absolute paths in
 // the new root; the parts must be given so that parents come before children.
 type Plan struct {
+	// Base is the root file system of an image, which lies under all other parts; empty: there is none.
+	Base  string
 	Binds []Bind
 	Links []Link
 	Dirs  []Dir

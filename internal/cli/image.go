@@ -1,0 +1,240 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"oddish/internal/image"
+)
+
+func (a *App) imageCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "image",
+		GroupID: groupServe,
+		Short:   "Images of builtin sandboxes on this machine",
+		Long: "See to the images that builtin sandboxes of this machine are made of. They are pulled when a trial needs them, and stay until they are " +
+			"pruned. Credentials for registries are those of docker's configuration (~/.docker/config.json).",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.imageListCommand(), a.imagePullCommand(), a.imageLoadCommand(), a.imagePruneCommand())
+	return cmd
+}
+
+// machine gives what sandboxes of this machine are made with.
+func (a *App) machine() (machine, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return machine{}, err
+	}
+	dir, err := cfg.RequireDataDir()
+	if err != nil {
+		return machine{}, err
+	}
+	return machine{dataDir: dir, mirrors: cfg.RegistryMirrors, log: a.logger(cfg)}, prepareDataDir(dir)
+}
+
+func (a *App) imageStore() (*image.Store, error) {
+	m, err := a.machine()
+	if err != nil {
+		return nil, err
+	}
+	return openImages(m)
+}
+
+func (a *App) imageListCommand() *cobra.Command {
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:     "list [flags]",
+		Aliases: []string{"ls"},
+		Short:   "List the images, the last used first",
+		Example: "oddish image list --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			store, err := a.imageStore()
+			if err != nil {
+				return err
+			}
+			list, err := store.List()
+			if err != nil {
+				return err
+			}
+			return a.listImages(list, asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// shownImage is an image in JSON.
+type shownImage struct {
+	Names    []string  `json:"names"`
+	Digest   string    `json:"digest"`
+	Platform string    `json:"platform"`
+	Size     int64     `json:"size_bytes"`
+	Used     time.Time `json:"used_at"`
+}
+
+func (a *App) listImages(list []image.Listed, asJSON bool) error {
+	shown := []shownImage{}
+	for _, l := range list {
+		shown = append(shown, shownImage{nonNilNames(l.Names), l.Digest, l.Platform, l.Size, l.Used.UTC()})
+	}
+	if asJSON {
+		return a.printJSON(map[string]any{"images": shown})
+	}
+	out := a.outPrinter()
+	if len(shown) == 0 {
+		out.line("there are no images: they are pulled when a trial needs them, or by `oddish image pull`")
+		return nil
+	}
+	columns := []column{{title: "IMAGE", least: 20, middle: true}, {title: "DIGEST", least: 12}, {title: "SIZE", right: true}, {title: "USED"}}
+	var rows [][]string
+	for _, s := range shown {
+		rows = append(rows, []string{strings.Join(s.Names, ", "), shortDigest(s.Digest), sizeText(s.Size), s.Used.Local().Format("2006-01-02 15:04")})
+	}
+	out.line(renderTable(out.width, columns, rows))
+	return nil
+}
+
+func nonNilNames(names []string) []string {
+	if names == nil {
+		return []string{}
+	}
+	return names
+}
+
+// shortDigest is enough of a digest to tell images apart.
+func shortDigest(digest string) string {
+	_, hex, _ := strings.Cut(digest, ":")
+	return hex[:min(12, len(hex))]
+}
+
+func (a *App) imagePullCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "pull IMAGE...",
+		Short:   "Pull images, or what has become of their tags",
+		Example: "oddish image pull debian:bookworm-slim ghcr.io/org/task@sha256:…",
+		Args:    someArgs("IMAGE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.bringImages(cmd.Context(), args, func(ctx context.Context, store *image.Store, name string) ([]image.Image, error) {
+				img, err := store.Get(ctx, name, image.Options{Fresh: true})
+				return []image.Image{img}, err
+			})
+		},
+	}
+}
+
+func (a *App) imageLoadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "load PATH...",
+		Short:   "Load images from archives of `docker save` or folders in the OCI layout",
+		Example: "docker save my-image:1 -o my-image.tar && oddish image load my-image.tar",
+		Args:    someArgs("PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.bringImages(cmd.Context(), args, func(ctx context.Context, store *image.Store, path string) ([]image.Image, error) {
+				return store.Load(ctx, a.path(path))
+			})
+		},
+	}
+}
+
+// bringImages brings images into the store, one argument after the other.
+func (a *App) bringImages(ctx context.Context, args []string, bring func(context.Context, *image.Store, string) ([]image.Image, error)) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	store, err := a.imageStore()
+	if err != nil {
+		return err
+	}
+	for _, arg := range args {
+		images, err := bring(ctx, store, arg)
+		if err != nil {
+			return failf("", "%v", err)
+		}
+		for _, img := range images {
+			a.outPrinter().line(fmt.Sprintf("%s  %s  %s", arg, img.Digest, sizeText(img.Size)))
+		}
+	}
+	return nil
+}
+
+// someArgs wants at least one argument.
+func someArgs(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("%s wants at least one %s", cmd.CommandPath(), name)
+		}
+		return nil
+	}
+}
+
+func (a *App) imagePruneCommand() *cobra.Command {
+	keep := "0"
+	cmd := &cobra.Command{
+		Use:   "prune [flags]",
+		Short: "Remove images, the longest unused first",
+		Long: "Remove images, the longest unused first, until those that are left have at most so many bytes together, each counted whole although they share " +
+			"what they have in common. Images of running sandboxes stay.",
+		Example: "oddish image prune --keep 20gb",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			most, err := parseSize(keep)
+			if err != nil {
+				return usagef("--keep %q: %v", keep, err)
+			}
+			return a.pruneImages(cmd.Context(), most)
+		},
+	}
+	cmd.Flags().StringVar(&keep, "keep", keep, "`SIZE`: bytes to keep, such as 500mb or 20gb")
+	return cmd
+}
+
+func (a *App) pruneImages(ctx context.Context, keep int64) error {
+	m, err := a.machine()
+	if err != nil {
+		return err
+	}
+	store, err := openImages(m)
+	if err != nil {
+		return err
+	}
+	p, err := newBuiltin(m)
+	if err != nil {
+		return err
+	}
+	used, err := p.ImagesInUse()
+	if err != nil {
+		return err
+	}
+	removed, err := store.Prune(ctx, keep, func(img image.Image) bool { return used[img.Digest] })
+	for _, l := range removed {
+		a.outPrinter().line("removed " + firstNonEmpty(strings.Join(l.Names, ", "), l.Digest) + "  " + sizeText(l.Size))
+	}
+	if err == nil && len(removed) == 0 {
+		a.outPrinter().line("nothing to remove")
+	}
+	return err
+}
+
+// parseSize reads a number of bytes with its unit, of which kb, mb, gb and tb are powers of 1000.
+func parseSize(text string) (int64, error) {
+	lower, factor := strings.ToLower(strings.TrimSpace(text)), 1.0
+	for i, unit := range []string{"kb", "mb", "gb", "tb"} {
+		if n, is := strings.CutSuffix(lower, unit); is {
+			lower, factor = n, math.Pow(1000, float64(i+1))
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(strings.TrimSpace(lower), 64)
+	if err != nil || n < 0 || n*factor > math.MaxInt64/2 {
+		return 0, fmt.Errorf("want a number of bytes with a unit, such as 500mb or 20gb")
+	}
+	return int64(n * factor), nil
+}

@@ -1,0 +1,54 @@
+//go:build linux && (amd64 || arm64)
+
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"oddish/internal/image"
+	"oddish/internal/sandbox"
+)
+
+// image makes the image of a spec ready; nil: it is of this machine's own tools.
+func (p *Provider) image(ctx context.Context, img sandbox.Image) (*image.Image, error) {
+	if img.Host {
+		return nil, nil
+	}
+	got, err := p.images.Get(ctx, img.Reference, image.Options{})
+	if errors.Is(err, image.ErrUnusable) {
+		err = fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &got, nil
+}
+
+// imagePath is the PATH of an image that sets none.
+const imagePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// useImage takes from the image what the spec leaves to it. The spec's own variables count more than the image's.
+func (r *record) useImage(img *image.Image, own map[string]string) {
+	c := &img.Config
+	vars := map[string]string{}
+	path := imagePath
+	for _, e := range c.Env {
+		key, value, _ := strings.Cut(e, "=")
+		if vars[key] = value; key == "PATH" {
+			path = value
+		}
+	}
+	for key, value := range own {
+		vars[key] = value
+	}
+	r.Env = environment(path, vars)
+	r.Workdir = "/"
+	if c.WorkingDir != "" {
+		r.Workdir = filepath.Clean("/" + c.WorkingDir)
+	}
+	r.User, r.Root, r.Image = c.User, img.Root, img.Digest
+}
