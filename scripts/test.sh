@@ -55,10 +55,12 @@ docker_engine() {
 		return
 	fi
 	export "ODDISH_TEST_${host?}"
+	local archive=${ODDISH_CACHE_DIR:-$PWD/.cache}/base-bookworm.tar
 	if ! DOCKER_HOST=$ODDISH_TEST_DOCKER_HOST scripts/base-image.sh; then
 		unset ODDISH_TEST_DOCKER_HOST
 		missing "the docker tests: the base image could not be made (the reason is above)"
 	fi
+	[[ ! -f $archive ]] || export ODDISH_TEST_BASE_IMAGE=$archive
 }
 
 # The packages that speak SQL, once more on PostgreSQL.

@@ -16,6 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"oddish/internal/cli"
@@ -52,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"nofile":   cmdNoFile,
 			"examples": cmdExamples,
 			"newerdb":  cmdNewerDB,
+			"mkimage":  cmdMkImage,
 		},
 	})
 }
@@ -253,4 +260,18 @@ func cmdNoFile(ts *testscript.TestScript, _ bool, args []string) {
 // cmdExamples sets $EXAMPLES to the example tasks of the repository.
 func cmdExamples(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("EXAMPLES", filepath.Join(repository, "examples", "tasks"))
+}
+
+// cmdMkImage makes an archive as `docker save` does: `mkimage FILE NAME`.
+func cmdMkImage(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: mkimage FILE NAME")
+	}
+	layer, err := random.Layer(1<<20, types.DockerLayer)
+	ts.Check(err)
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	ts.Check(err)
+	tag, err := name.NewTag(args[1])
+	ts.Check(err)
+	ts.Check(tarball.WriteToFile(ts.MkAbs(args[0]), tag, img))
 }

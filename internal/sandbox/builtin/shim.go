@@ -145,6 +145,9 @@ func (s *shim) buildRoot() (shell string, err error) {
 	plan.Files = append(plan.Files, rootfs.File{Path: initPath, Mode: 0o555, Content: program})
 	// Made here, the supervisor of long commands need not make it by a command.
 	plan.Dirs = append(plan.Dirs, rootfs.Dir{Path: sandbox.RunDir, Mode: fs.ModeSticky | 0o777})
+	if s.rec.Programs != "" { // the mount's place must be there: nobody can make it in a root that is read-only
+		plan.Dirs = append(plan.Dirs, rootfs.Dir{Path: sandbox.ProgramsDir, Mode: 0o755})
+	}
 	if err := rootfs.Isolate(); err != nil {
 		return "", err
 	}
