@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -224,6 +225,27 @@ func (r *rig) file(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+// wantHello looks at what the agent was asked to do.
+func (r *rig) wantHello(t *testing.T) {
+	t.Helper()
+	if got := r.file(t, path.Join(workdir, "out.txt")); got != "hello\n" {
+		t.Errorf("out.txt is %q", got)
+	}
+}
+
+// noProgramLeft wants that nothing of the agent's own program runs any more: what it has started for its user may, but the tests are nothing for it to see.
+func (r *rig) noProgramLeft(t *testing.T) {
+	t.Helper()
+	var out strings.Builder
+	script := `for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null; readlink $p/exe; done | grep -e ` + sandbox.ProgramsDir + ` -e /opt/oddish/agents | grep -v grep`
+	if _, err := r.box.Exec(t.Context(), sandbox.Command{Script: script, User: "0", Stdout: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if out.Len() > 0 {
+		t.Errorf("still there is:\n%s", out.String())
+	}
 }
 
 // wantError fails the test unless err has one of these names.

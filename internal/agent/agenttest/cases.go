@@ -1,7 +1,6 @@
 package agenttest
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,9 +15,8 @@ func success(t *testing.T, c Config) {
 	if err := r.run(t); err != nil {
 		t.Fatalf("%v\ncalls: %v", err, statuses(r))
 	}
-	if got := r.file(t, filepath.Join(workdir, "out.txt")); got != "hello\n" {
-		t.Errorf("out.txt is %q", got)
-	}
+	r.wantHello(t)
+	r.noProgramLeft(t)
 	log := r.report(t)
 	checkSteps(t, log.Trajectory)
 	if !c.Usage {
@@ -107,9 +105,8 @@ func timeout(t *testing.T, c Config) {
 	r := newRig(t, c, script)
 	r.env.Timeout = 20 * time.Second
 	wantError(t, r, r.run(t), result.AgentTimeoutError)
-	if got := r.file(t, filepath.Join(workdir, "out.txt")); got != "hello\n" {
-		t.Errorf("out.txt is %q", got)
-	}
+	r.wantHello(t)
+	r.noProgramLeft(t)
 	log := r.report(t)
 	if n := len(log.Trajectory.Steps); n < 2 {
 		t.Errorf("the trajectory has %d steps", n)

@@ -96,13 +96,6 @@ func TestTerminus(t *testing.T) {
 	})
 }
 
-func (r *rig) wantHello(t *testing.T) {
-	t.Helper()
-	if got := r.file(t, filepath.Join(workdir, "out.txt")); got != "hello\n" {
-		t.Errorf("out.txt is %q", got)
-	}
-}
-
 // TestTerminusIsTakenUp ends the process while the model is asked for the second time; another goes on in the same terminal.
 func TestTerminusIsTakenUp(t *testing.T) {
 	t.Parallel()

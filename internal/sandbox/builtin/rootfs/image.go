@@ -12,13 +12,10 @@ import (
 
 // Image plans a root of an image's file system, with what every sandbox has laid over it.
 func Image(root, hostname, nameServer string) (Plan, error) {
-	p := Plan{Base: root}
-	for _, d := range []Dir{
+	p := Plan{Base: root, Dirs: []Dir{
 		{"/logs", 0o777}, {"/logs/agent", 0o777}, {"/logs/verifier", 0o777}, {"/logs/artifacts", 0o777},
 		{"/proc", 0o755}, {"/sys", 0o755}, {"/dev", 0o755},
-	} {
-		p.Dirs = append(p.Dirs, d)
-	}
+	}}
 	// gVisor covers an empty /tmp with a file system in memory, which would be outside the storage limit.
 	tmp, err := image.Resolve(root, "/tmp")
 	switch {
