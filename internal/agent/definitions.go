@@ -5,7 +5,7 @@ import "oddish/internal/llm"
 // definitions are the installed agents.
 func definitions() []*Definition {
 	return []*Definition{claudeCode(), codex(), pi(), geminiCLI(), qwenCoder(), opencode(), miniSWEAgent(), aider(),
-		clineCLI(), copilot(), goose(), cursorCLI(), sweAgent(), traeAgent(), commandAgent()}
+		clineCLI(), copilot(), kimiCLI(), openHands(), goose(), cursorCLI(), sweAgent(), traeAgent(), commandAgent()}
 }
 
 // only gives the dialects of a program that speaks the same whatever the provider.

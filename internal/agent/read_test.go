@@ -31,7 +31,7 @@ func told() usage.Usage {
 
 func TestLogsOfRealProgramsAreRead(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "copilot-cli", "cline-cli"} {
+	for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "copilot-cli", "cline-cli", "kimi-cli", "openhands"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			made, err := New(name, Options{Model: "provider/model"})
@@ -100,7 +100,7 @@ func TestFailuresOfRealProgramsGetTheirNames(t *testing.T) {
 		"auth": result.AgentAuthenticationError, "rate_limit": result.APIRateLimitError, "quota": result.APIUsageLimitError,
 		"context": result.ContextWindowExceededError, "server_error": result.APIInternalServerError, "unknown_model": result.ModelNotFoundError,
 	} {
-		for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "mini-swe-agent", "opencode", "copilot-cli", "cline-cli"} {
+		for _, name := range []string{"claude-code", "codex", "pi", "gemini-cli", "qwen-coder", "mini-swe-agent", "opencode", "copilot-cli", "cline-cli", "kimi-cli", "openhands"} {
 			if _, err := os.Stat(filepath.Join("testdata", name, kind)); err != nil {
 				continue // not recorded: it tries again for minutes
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -90,13 +91,15 @@ func killServer(data string, signal syscall.Signal) bool {
 	return syscall.Kill(s.PID, signal) == nil
 }
 
+// freePort gives a port that stays free between two servers of a script: systems give those above 32768 to whoever connects to something.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 100 {
+		port := 30_000 + rand.IntN(2_700)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, errors.New("no port is free")
 }
 
 func scriptCondition(cond string) (bool, error) {

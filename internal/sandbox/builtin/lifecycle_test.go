@@ -232,7 +232,7 @@ func TestStartRefusesWhatIsLacking(t *testing.T) {
 		}
 	}
 	spec := hostSpec("image")
-	spec.Image = sandbox.Image{Reference: "debian:12"}
+	spec.Image = sandbox.Image{Context: "/tmp"}
 	_, err := p.Start(context.Background(), spec)
 	if !strings.Contains(err.Error(), "docker") || !strings.Contains(err.Error(), `image = "host"`) {
 		t.Errorf("the message has no remedy: %v", err)
