@@ -347,6 +347,8 @@ type QueueInfo struct {
 	QueuedCount      int `json:"queued_count"`
 	RunningCount     int `json:"running_count"`
 	ConcurrencyLimit int `json:"concurrency_limit"`
+	// Unserved: it waits for a sandbox of a kind that no worker has offered in the last minutes.
+	Unserved bool `json:"no_worker,omitempty" doc:"no worker has offered the trial's kind of sandbox lately"`
 }
 
 // Experiment is a named group of trials with their counts.

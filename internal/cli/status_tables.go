@@ -76,6 +76,8 @@ func stageCell(t api.Trial, now time.Time) string {
 		words = stageWords(*t.HarborStage)
 	case t.Status == api.StatusRetrying && t.RetryAt != nil:
 		words = "retry in " + formatClock(t.RetryAt.Sub(now))
+	case t.QueueInfo != nil && t.QueueInfo.Unserved:
+		words = "no worker for " + deref(t.Environment)
 	case t.Status == api.StatusQueued && t.QueueInfo != nil && t.QueueInfo.Ahead > 0:
 		words = fmt.Sprintf("queued, %d ahead", t.QueueInfo.Ahead)
 	default:

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -25,7 +26,38 @@ func (q *Queue) Info(ctx context.Context, trials []store.Trial) (map[string]api.
 			return nil, fmt.Errorf("read queue of %s: %w", key, err)
 		}
 	}
-	return info, nil
+	return info, q.noteUnserved(ctx, trials, info)
+}
+
+// offeredFor is how long what a worker offers is believed without a sign of it: those that only wait are noted every registerEvery.
+const offeredFor = 2 * registerEvery
+
+// noteUnserved notes the trials whose kind of sandbox no worker has offered lately.
+func (q *Queue) noteUnserved(ctx context.Context, trials []store.Trial, info map[string]api.QueueInfo) error {
+	if len(info) == 0 {
+		return nil
+	}
+	lists, err := store.Texts(ctx, q.db.Read(), "SELECT DISTINCT sandboxes FROM workers WHERE last_seen > $1", q.now().Add(-offeredFor).UnixMilli())
+	if err != nil {
+		return fmt.Errorf("read what workers offer: %w", err)
+	}
+	offered := map[string]bool{}
+	for _, list := range lists {
+		var kinds []string
+		if err := json.Unmarshal([]byte(list), &kinds); err != nil {
+			return fmt.Errorf("read what workers offer: %w", err)
+		}
+		for _, k := range kinds {
+			offered[k] = true
+		}
+	}
+	for _, t := range trials {
+		if place, waits := info[t.ID]; waits && !offered[t.Environment] {
+			place.Unserved = true
+			info[t.ID] = place
+		}
+	}
+	return nil
 }
 
 // keyInfo adds what is known of the trials of one key.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"oddish/api"
 	"oddish/internal/store"
@@ -185,5 +186,43 @@ func TestInfoTellsThePlaceInTheQueue(t *testing.T) {
 	}
 	if k := keys[1]; k.Key != "openai/gpt-5" || *k.Limit != 2 || k.Running != 1 || k.Queued != 4 || k.Retrying != 1 || !k.Oldest.Equal(f.clock.now()) {
 		t.Errorf("key is %+v", k)
+	}
+}
+
+func TestInfoTellsOfTrialsThatNoWorkerCanRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, Options{})
+	id := f.add("e", "gpt-5", 1)[0]
+	unserved := func() bool {
+		trials, err := f.db.Trials(t.Context(), store.TrialFilter{IDs: []string{id}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Info(t.Context(), trials)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info[id].Unserved
+	}
+	if !unserved() {
+		t.Error("no worker was ever there, and none is missed")
+	}
+	ask := func(kinds ...string) {
+		c := claimOf("w", 1)
+		c.Sandboxes = kinds
+		if claimed, err := f.Claim(t.Context(), c); err != nil || len(claimed) != 0 {
+			t.Fatalf("claimed %v, %v", claimed, err)
+		}
+	}
+	if ask("builtin"); !unserved() {
+		t.Error("a worker with other sandboxes counts")
+	}
+	f.pause("openai/gpt-5") // so that it waits for something else
+	if ask("fake", "builtin"); unserved() {
+		t.Error("the worker that could run it is missed")
+	}
+	f.clock.advance(offeredFor + time.Second)
+	if !unserved() {
+		t.Error("a worker that was not heard of for long is believed")
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"oddish/api"
 	"oddish/client"
+	"oddish/internal/agent"
 )
 
 func TestBadSweepsAreRefusedWithTheReason(t *testing.T) {
@@ -31,7 +32,7 @@ func TestBadSweepsAreRefusedWithTheReason(t *testing.T) {
 	}{
 		"no configs":              {400, sweep(""), "configs is empty"},
 		"unknown task":            {404, `{"task_id":"nope-12345678","user":"me","configs":[{"agent":"nop"}]}`, "nope-12345678"},
-		"unknown agent":           {422, sweep(`{"agent":"wizard"}`), "nop, opencode, oracle"},
+		"unknown agent":           {422, sweep(`{"agent":"wizard"}`), "known are " + known()},
 		"an option it lacks":      {422, sweep(`{"agent":"codex","model":"openai/x","agent_config":{"kwargs":{"speed":1}}}`), `no option "speed"`},
 		"another agent's name":    {422, sweep(`{"agent":"codex","model":"openai/x","agent_config":{"base":"command","kwargs":{"run":"x"}}}`), "one of Oddish's own"},
 		"a base that is none":     {422, sweep(`{"agent":"mine","agent_config":{"base":"codex"}}`), "only command"},
@@ -285,4 +286,13 @@ func TestAnAnswerThatIsLostOnItsWayDoublesNothing(t *testing.T) {
 	if err != nil || len(trials) != 5 {
 		t.Errorf("there are %d trials, want 5; %v", len(trials), err)
 	}
+}
+
+// known lists the agents as messages do.
+func known() string {
+	var names []string
+	for _, a := range agent.Known() {
+		names = append(names, a.Name)
+	}
+	return strings.Join(names, ", ")
 }

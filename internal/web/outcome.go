@@ -18,7 +18,7 @@ type outcome struct {
 func outcomeOf(t api.Trial) outcome {
 	switch t.Status {
 	case api.StatusQueued:
-		return outcome{"queued", "○", "queued", position(t.QueueInfo)}
+		return outcome{"queued", "○", "queued", position(t)}
 	case api.StatusRunning:
 		return outcome{"running", "◔", "running", stageWord(t.HarborStage)}
 	case api.StatusRetrying:
@@ -75,9 +75,13 @@ func primary(rewards map[string]float64) *float64 {
 	return &v
 }
 
-func position(q *api.QueueInfo) string {
-	if q == nil {
+func position(t api.Trial) string {
+	q := t.QueueInfo
+	switch {
+	case q == nil:
 		return ""
+	case q.Unserved && t.Environment != nil:
+		return "no worker offers " + *t.Environment
 	}
 	return fmt.Sprintf("%d ahead", q.Ahead)
 }

@@ -30,6 +30,10 @@ func (w *Worker) runJob(j *job) {
 		w.finish(j, finishFor(j, err))
 		return
 	}
+	if j.left != "" {
+		// An engine may have finished a start that the former process had asked of it, beside the one that was then used.
+		defer w.reapAtEnd(j.held)
+	}
 	defer remove()
 
 	finish := w.perform(j, dir)

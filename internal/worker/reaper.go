@@ -39,8 +39,8 @@ func (w *Worker) reapOnce(ctx context.Context) {
 // lastReapTime is how long the last look may take.
 const lastReapTime = 10 * time.Second
 
-// reapAtEnd looks once more when nothing runs: an engine may have finished a start that a killed worker had asked of it only
-// when its successor had a sandbox of that name in use.
+// reapAtEnd looks once more when nothing runs, or when a trial of a former process has ended: an engine may have finished a start that a killed worker
+// had asked of it only when its successor had a sandbox of that name in use.
 func (w *Worker) reapAtEnd(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastReapTime)
 	defer cancel()
