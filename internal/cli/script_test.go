@@ -234,6 +234,17 @@ func cmdCrash(ts *testscript.TestScript, _ bool, _ []string) {
 	if !killServer(ts.Getenv("ODDISH_DATA_DIR"), syscall.SIGKILL) {
 		ts.Fatalf("no server is running")
 	}
+	// It may take a moment to die on a busy machine, and has its port until then.
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("PORT"))
+		if err == nil {
+			ts.Check(l.Close())
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the killed server does not end: %v", err)
+		}
+	}
 }
 
 // cmdWaitFor repeats a command until its standard output holds a text: `waitfor TEXT COMMAND [ARG...]`.
