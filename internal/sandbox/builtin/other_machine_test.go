@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -19,6 +20,9 @@ import (
 
 // serverEnv makes the test binary the server of another machine; see otherMachine.
 const serverEnv = "ODDISH_TEST_SERVER"
+
+// machines counts the other machines of this process: two with the same addresses would be taken for one another.
+var machines atomic.Int32
 
 // otherMachine starts a server in a network namespace of its own, joined to this
 // machine by a pair of interfaces, and returns its address, which is in a range
@@ -37,7 +41,7 @@ func otherMachine(t testing.TB) string {
 	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
-	n := rand.IntN(62) * 4
+	n := (os.Getpid()*7 + int(machines.Add(1))) % 62 * 4
 	ours, theirs := fmt.Sprintf("198.51.100.%d/30", n+1), fmt.Sprintf("198.51.100.%d/30", n+2)
 	name := fmt.Sprintf("odd%06x", rand.IntN(1<<24))
 	server.Env = append(os.Environ(), serverEnv+"="+name+"p "+theirs)
