@@ -5,6 +5,7 @@ package builtin
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,7 +38,8 @@ func cgroupsUsable() bool {
 	if os.Geteuid() != 0 {
 		return false
 	}
-	probe := "oddish-probe-" + strconv.Itoa(os.Getpid())
+	// Of this try alone: another provider, in this process too, may look at the same moment.
+	probe := fmt.Sprintf("oddish-probe-%d-%08x", os.Getpid(), rand.Uint32())
 	if unifiedCgroups() {
 		return unifiedUsable(probe)
 	}

@@ -352,3 +352,20 @@ func TestFiles(t *testing.T) {
 		t.Errorf("a full disk: %v", err)
 	}
 }
+
+// Providers that are made at one moment find out the same about this machine.
+func TestWhatCanBeLimitedDoesNotDependOnOthersWhoLook(t *testing.T) {
+	t.Parallel()
+	want := cgroupsUsable()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 20 {
+				if got := cgroupsUsable(); got != want {
+					t.Errorf("limits can be set: %t, want %t", got, want)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
