@@ -78,11 +78,11 @@ func (r *run) verify(ctx context.Context) error {
 func (r *run) prepareTests(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
 	defer cancel()
-	access, err := r.rewardAccess(ctx)
+	before, after, err := r.rewardAccess(ctx)
 	if err != nil {
 		return addTests(err)
 	}
-	if err := r.asRoot(ctx, "empty", emptyScript+access); err != nil {
+	if err := r.asRoot(ctx, "empty", before+emptyScript+after); err != nil {
 		return addTests(err)
 	}
 	t := r.plan.task
@@ -105,23 +105,25 @@ func (r *run) prepareTests(ctx context.Context) error {
 	return nil
 }
 
-// rewardAccess is the end of emptyScript that says who may write where rewards are made: everybody, or, if the task gives the agent another user than the
-// verifier, only the verifier's, so that what the agent left running cannot write over what the tests say.
-func (r *run) rewardAccess(ctx context.Context) (string, error) {
+// rewardAccess is what comes before and after emptyScript to say who may write where rewards are made: everybody, or, if the task gives the agent another user
+// than the verifier, only the verifier's, so that what the agent left running can neither fill the folder while it is emptied nor write over what the tests say.
+func (r *run) rewardAccess(ctx context.Context) (before, after string, err error) {
 	users := r.plan.task.Config
 	if users.Agent.User == "" || users.Agent.User == users.Verifier.User {
-		return "chmod 0777 " + verifierDir, nil
+		return "", "chmod 0777 " + verifierDir, nil
 	}
 	id := &sandbox.Tail{Most: 400}
 	code, err := r.box.Exec(ctx, sandbox.Command{Label: "verifier's user", Script: "id -u", Dir: "/", User: users.Verifier.User, Stdout: id, Stderr: id})
 	if err != nil {
-		return "", fmt.Errorf("find the verifier's user: %w", err)
+		return "", "", fmt.Errorf("find the verifier's user: %w", err)
 	}
 	uid := strings.TrimSpace(string(id.Data))
 	if _, bad := strconv.ParseUint(uid, 10, 32); code != 0 || bad != nil {
-		return "", fmt.Errorf("find the verifier's user: exit status %d: %s", code, uid)
+		return "", "", fmt.Errorf("find the verifier's user: exit status %d: %s", code, uid)
 	}
-	return "{ [ -O /logs ] || chown 0 /logs; } && chmod 0755 /logs && chown " + uid + " " + verifierDir, nil
+	own := "{ [ -O /logs ] || chown 0 /logs; } && chmod 0755 /logs && "
+	before = own + "{ [ -L " + verifierDir + " ] || [ ! -d " + verifierDir + " ] || { chown 0 " + verifierDir + " && chmod 0700 " + verifierDir + "; }; }"
+	return before, own + "chown " + uid + " " + verifierDir, nil
 }
 
 // addTests names an error of bringing the tests in, unless its cause has a name of its own.
