@@ -191,6 +191,8 @@ type HarborConfig struct {
 	Environment *EnvironmentConfig `json:"environment,omitempty"`
 	Verifier    *VerifierConfig    `json:"verifier,omitempty"`
 	Artifacts   []Artifact         `json:"artifacts,omitempty"`
+	// ExtraInstructions are appended to what the task tells the agent, in each of its steps, each after an empty line.
+	ExtraInstructions []string `json:"extra_instructions,omitempty" maxItems:"100"`
 	// Origin says where the task was taken from. It is not fetched from there: the uploaded content is what counts.
 	Origin *TaskOrigin `json:"origin,omitempty"`
 	// Metrics are how the task's data set wants rewards summed up.

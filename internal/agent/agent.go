@@ -26,7 +26,8 @@ const (
 	SolutionDir  = "/solution"
 )
 
-// Agent is one agent, made for one trial. The trial calls Setup once, then Run once, from one goroutine.
+// Agent is one agent, made for one trial. The trial calls Setup once, then Run once, from one goroutine. In a task of several steps each has an
+// Agent of its own; that of the first is set up for all, and of the others only Run is called.
 //
 // A worker that was killed is followed by another that takes the trial up with an Agent of its own: it calls Setup
 // again if that was under way, or, without Setup, Run if that was. So what they do in the sandbox can be done twice, what

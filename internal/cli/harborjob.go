@@ -24,6 +24,9 @@ type harborJob struct {
 	Retry     *harborRetry    `yaml:"retry"`
 	Artifacts []string        `yaml:"artifacts"`
 
+	ExtraInstructionPaths []string `yaml:"extra_instruction_paths"`
+	ExtraInstructions     []string `yaml:"extra_instructions"`
+
 	Multiplier      *float64 `yaml:"timeout_multiplier"`
 	AgentMultiplier *float64 `yaml:"agent_timeout_multiplier"`
 	VerifMultiplier *float64 `yaml:"verifier_timeout_multiplier"`
@@ -118,6 +121,7 @@ func (j *harborJob) sweep() (*sweepFile, error) {
 	f := &sweepFile{
 		ExperimentID: j.JobName, DisableVerification: j.Verifier.Disable, OverrideCPUs: j.Env.OverrideCPUs, OverrideMemoryMB: j.Env.OverrideMemoryMB,
 		OverrideStorageMB: j.Env.OverrideStorageMB, OverrideGPUs: j.Env.OverrideGPUs,
+		extraPaths: j.ExtraInstructionPaths, extraTexts: j.ExtraInstructions,
 		multipliers: [5]*float64{j.Multiplier, j.AgentMultiplier, j.VerifMultiplier, j.SetupMultiplier, j.BuildMultiplier},
 	}
 	for _, m := range f.multipliers {

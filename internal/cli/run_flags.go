@@ -43,6 +43,8 @@ type runFlags struct {
 	noVerify    bool
 	verify      bool
 	artifacts   []string
+	extraPaths  []string
+	extraTexts  []string
 	maxAttempts int
 	multipliers [5]float64 // see multiplierFlags
 
@@ -140,6 +142,8 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noVerify, "disable-verification", false, "do not run the tests; trials have no reward")
 	fs.BoolVar(&f.verify, "enable-verification", false, "run the tests even if the sweep file says no")
 	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
+	fs.StringArrayVar(&f.extraPaths, "extra-instruction-path", nil, "`FILE`: append its text to what the tasks tell the agents, in every step; repeatable")
+	fs.StringArrayVar(&f.extraTexts, "extra-instruction", nil, "`TEXT`: append this, after the files; repeatable")
 	fs.IntVar(&f.maxAttempts, "max-attempts", 0, "`N`: how often a trial may be tried that fails for no fault of its own (default: the server's, 3)")
 	for i, m := range multiplierFlags {
 		fs.Float64Var(&f.multipliers[i], m.name, 0, m.usage)

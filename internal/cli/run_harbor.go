@@ -38,6 +38,10 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		h.Artifacts = file.artifacts
 		set = true
 	}
+	if len(p.extra) > 0 {
+		h.ExtraInstructions = p.extra
+		set = true
+	}
 	for i, target := range []**float64{
 		&h.TimeoutMultiplier, &h.AgentTimeoutMultiplier, &h.VerifierTimeoutMultiplier,
 		&h.AgentSetupTimeoutMultiplier, &h.EnvironmentBuildTimeoutMultiplier,

@@ -22,6 +22,7 @@ type runPlan struct {
 	exclude    []string
 	limit      int // 0: all
 	noVerify   bool
+	extra      []string // instructions
 	arms       []arm
 	sweep      api.Sweep // without task, configs and experiment
 	experiment string
@@ -68,6 +69,9 @@ func (a *App) planRun(f *runFlags) (*runPlan, error) {
 		return nil, err
 	}
 	p.noVerify = f.noVerify || (!f.verify && file.DisableVerification != nil && *file.DisableVerification)
+	if p.extra, err = a.readExtra(f, file); err != nil {
+		return nil, err
+	}
 	return p, p.planSweep(f, file)
 }
 

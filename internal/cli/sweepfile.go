@@ -43,6 +43,8 @@ type sweepFile struct {
 	// Only of Harbor's job configurations.
 	multipliers [5]*float64 // as runFlags.multipliers; nil: not set
 	artifacts   []api.Artifact
+	extraPaths  []string // extra instructions, as runFlags has them
+	extraTexts  []string
 	notes       []string // what was left out
 }
 

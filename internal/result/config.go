@@ -28,6 +28,8 @@ type TrialConfig struct {
 	Verifier    VerifierConfig    `json:"verifier"`
 	Artifacts   []Artifact        `json:"artifacts,omitempty"`
 	JobID       *string           `json:"job_id"` // UUID of the experiment
+
+	ExtraInstructions []string `json:"extra_instructions,omitempty"`
 }
 
 // TaskConfig says where the task came from: a folder, or with GitURL a path in a repository.
@@ -128,6 +130,8 @@ func NewTrialConfig(s api.TrialSpec, taskPath, trialsDir string, getenv func(str
 		Environment: newEnvironmentConfig(s.Environment, h.Environment, getenv),
 		Artifacts:   newArtifacts(h.Artifacts),
 		JobID:       &jobID,
+
+		ExtraInstructions: h.ExtraInstructions,
 	}
 	if v := h.Verifier; v != nil {
 		c.Verifier = VerifierConfig{

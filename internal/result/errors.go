@@ -46,6 +46,7 @@ const (
 	ContextLengthExceededError       = "ContextLengthExceededError"
 	OutputLengthExceededError        = "OutputLengthExceededError"
 
+	StepSetupError        = "StepSetupError"        // the setup.sh of a step failed
 	UnsupportedTaskError  = "UnsupportedTaskError"  // the task or run asks for what this sandbox or version lacks
 	OutOfMemoryError      = "OutOfMemoryError"      // killed at its memory limit
 	SandboxLostError      = "SandboxLostError"      // the sandbox died in use

@@ -36,7 +36,17 @@ type Trial struct {
 	AgentExecution   *Timing    `json:"agent_execution"`
 	Verifier         *Timing    `json:"verifier"`
 
-	StepResults []any `json:"step_results"` // null: the task has no steps
+	StepResults []Step `json:"step_results"` // null: the task has no steps
+}
+
+// Step is what came of one step. A task with steps has agent_result and the timings of agent and verifier here alone.
+type Step struct {
+	Name           string          `json:"step_name"`
+	AgentResult    *AgentResult    `json:"agent_result"`
+	VerifierResult *VerifierResult `json:"verifier_result"`
+	ExceptionInfo  *ExceptionInfo  `json:"exception_info"`
+	AgentExecution *Timing         `json:"agent_execution"`
+	Verifier       *Timing         `json:"verifier"`
 }
 
 // TaskID names a task: one of the local kind by its path, one of a repository by that, commit and path.
@@ -100,20 +110,34 @@ func (t *Timing) Phase() (api.Phase, bool) {
 	}, true
 }
 
-// Phases gives the phases that began and ended, under Harbor's names.
+// Phases gives the phases that began and ended, under Harbor's names. Those of steps are summed up, from the beginning of the first to the end of the last.
 func (t *Trial) Phases() map[string]api.Phase {
 	phases := map[string]api.Phase{}
+	for _, s := range t.StepResults {
+		addPhase(phases, "agent_execution", s.AgentExecution)
+		addPhase(phases, "verifier", s.Verifier)
+	}
 	for name, timing := range map[string]*Timing{
 		"environment_setup": t.EnvironmentSetup,
 		"agent_setup":       t.AgentSetup,
 		"agent_execution":   t.AgentExecution,
 		"verifier":          t.Verifier,
 	} {
-		if p, ok := timing.Phase(); ok {
-			phases[name] = p
-		}
+		addPhase(phases, name, timing)
 	}
 	return phases
+}
+
+// addPhase adds a timing to the phase of that name.
+func addPhase(phases map[string]api.Phase, name string, timing *Timing) {
+	p, ok := timing.Phase()
+	if !ok {
+		return
+	}
+	if before, has := phases[name]; has {
+		p.StartedAt, p.DurationSec = before.StartedAt, before.DurationSec+p.DurationSec
+	}
+	phases[name] = p
 }
 
 // Time gives t as results write it: UTC, to the microsecond, which is as fine as Harbor's readers take it.

@@ -20,6 +20,7 @@ const (
 	AgentDir         = "agent"
 	VerifierDir      = "verifier"
 	ArtifactsDir     = "artifacts"
+	StepsDir         = "steps"         // a folder with agent/, verifier/ and artifacts/ for each step
 	ManifestFile     = "manifest.json" // in ArtifactsDir
 	TestOutputFile   = "test-stdout.txt"
 	OracleOutputFile = "oracle.txt"

@@ -167,6 +167,7 @@ type Artifact struct {
 // Step is one of [[steps]].
 type Step struct {
 	Name        string
+	Instruction string // steps/NAME/instruction.md without its canary lines; Load reads it
 	Agent       Agent
 	Verifier    Verifier
 	MinReward   map[string]float64 // a plain number is {"reward": number}; nil: no gate

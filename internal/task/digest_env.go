@@ -20,7 +20,17 @@ import (
 // __pycache__ and .DS_Store; an empty folder counts as its docker_image or the task's folder name), and on top of
 // it the execute bits and links, without which an image could be stale.
 func (t *Task) EnvironmentDigest() (string, error) {
-	root, err := os.OpenRoot(t.ContextDir())
+	return t.contextDigest(t.ContextDir(), t.Config.Environment.DockerImage)
+}
+
+// VerifierDigest is the same of the folder of which the image of a part's separate verifier is built.
+func (t *Task) VerifierDigest(p *Part) (string, error) {
+	return t.contextDigest(p.VerifierContext, "")
+}
+
+// contextDigest digests a build context; without content, image or the name of the task's folder stand for it.
+func (t *Task) contextDigest(dir, image string) (string, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return "", fmt.Errorf("digest of the environment of %s: %w", t.Name, err)
 	}
@@ -31,7 +41,7 @@ func (t *Task) EnvironmentDigest() (string, error) {
 		return "", fmt.Errorf("digest of the environment of %s: %w", t.Name, err)
 	}
 	if n == 0 {
-		io.WriteString(h, cmp.Or(t.Config.Environment.DockerImage, filepath.Base(t.Dir)))
+		io.WriteString(h, cmp.Or(image, filepath.Base(t.Dir)))
 	}
 	return hex.EncodeToString(h.Sum(nil))[:32], nil
 }

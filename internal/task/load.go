@@ -43,14 +43,30 @@ func load(dir string, verified bool) (*Task, error) {
 	if err := errors.Join(err, t.check(verified)); err != nil {
 		return nil, err
 	}
-	if len(t.Config.Steps) == 0 {
-		text, err := readText(abs, InstructionFile, maxInstructionBytes)
-		if err != nil {
-			return nil, err
-		}
-		t.Instruction = stripCanary(string(text))
+	if err := t.readInstructions(); err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+// readInstructions reads what the agent is told, as a whole or in each step.
+func (t *Task) readInstructions() (err error) {
+	if len(t.Config.Steps) == 0 {
+		t.Instruction, err = readInstruction(t.Dir, InstructionFile)
+		return err
+	}
+	for i := range t.Config.Steps {
+		s := &t.Config.Steps[i]
+		if s.Instruction, err = readInstruction(t.Dir, filepath.Join(StepsDir, s.Name, InstructionFile)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readInstruction(dir, name string) (string, error) {
+	text, err := readText(dir, name, maxInstructionBytes)
+	return stripCanary(string(text)), err
 }
 
 // missingConfig improves the error for a directory without task.toml.

@@ -164,15 +164,23 @@ func TestUnsupported(t *testing.T) {
 	}{
 		{toml: minimal},
 		{toml: "artifacts = [\"/app\"]\n[environment]\nnetwork_mode = \"no-network\"\nmemory_mb = 5\ngpus = 0\n[agent]\nnetwork_mode = \"no-network\""},
-		{toml: "[[steps]]\nname = \"a\"", files: map[string]string{"steps/a/instruction.md": ""}, want: []string{"several steps ([[steps]])"}},
-		{toml: "[verifier.environment]\n[[verifier.collect]]\ncommand = \"x\"", want: []string{"a separate verifier environment", "[[verifier.collect]]"}},
+		{toml: "[[steps]]\nname = \"a\"", files: map[string]string{"steps/a/instruction.md": ""}},
+		{toml: "[verifier.environment]\n[[verifier.collect]]\ncommand = \"x\""},
+		{toml: "[[verifier.collect]]\ncommand = \"x\"\nservice = \"db\"", want: []string{"[[verifier.collect]] in another service than main"}},
+		{toml: "[verifier.environment]\nos = \"windows\"\ngpus = 1", want: []string{`verifier.environment.os = "windows"`, "verifier.environment.gpus"}},
+		{toml: "[verifier.environment]", files: map[string]string{"tests/docker-compose.yaml": ""}, want: []string{"tests/docker-compose.yaml"}},
+		{
+			toml:  "[[steps]]\nname = \"a\"\nartifacts = [{source = \"/a\", service = \"db\"}]\n[steps.agent]\nnetwork_mode = \"allowlist\"\n[steps.verifier.environment]\ntpu = {type = \"a\", topology = \"1\"}",
+			files: map[string]string{"steps/a/instruction.md": ""},
+			want:  []string{"artifacts of another service than main", `steps.a.agent.network_mode = "allowlist"`, "steps.a.verifier.environment.tpu"},
+		},
 		{toml: minimal, files: map[string]string{"environment/docker-compose.yaml": ""}, want: []string{"environment/docker-compose.yaml"}},
 		{toml: "[environment]\nos = \"windows\"", files: map[string]string{"tests/test.bat": ""}, want: []string{`environment.os = "windows"`}},
 		{toml: "[environment]\ngpus = 1\ntpu = {type = \"a\", topology = \"1\"}", want: []string{"environment.gpus", "environment.tpu"}},
 		{toml: "artifacts = [{source = \"/a\", service = \"db\"}]", want: []string{"artifacts of another service than main"}},
 		{toml: "[environment]\nnetwork_mode = \"allowlist\"", want: []string{`environment.network_mode = "allowlist"`}},
-		{toml: "[agent]\nnetwork_mode = \"no-network\"", want: []string{"agent.network_mode other than that of [environment]"}},
-		{toml: "[verifier]\nnetwork_mode = \"public\"\n[environment]\nnetwork_mode = \"no-network\"", want: []string{"verifier.network_mode other than that of [environment]"}},
+		{toml: "[agent]\nnetwork_mode = \"no-network\""},
+		{toml: "[verifier]\nnetwork_mode = \"allowlist\"\n[environment]\nnetwork_mode = \"no-network\"", want: []string{`verifier.network_mode = "allowlist"`}},
 	}
 	for _, tt := range tests {
 		files := map[string]string{"task.toml": tt.toml}

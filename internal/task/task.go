@@ -24,6 +24,8 @@ const (
 	TestsDir        = "tests"
 	SolutionDir     = "solution"
 	StepsDir        = "steps"
+	WorkdirDir      = "workdir"             // in the folder of a step
+	StepSetupScript = "setup.sh"            // in WorkdirDir
 	Dockerfile      = "Dockerfile"          // in EnvironmentDir
 	ComposeFile     = "docker-compose.yaml" // in EnvironmentDir
 )
@@ -83,7 +85,12 @@ func (t *Task) VerifierTimeout() time.Duration {
 
 // BuildTimeout is the time until the sandbox must have started; 600 s unless the task sets it.
 func (t *Task) BuildTimeout() time.Duration {
-	return seconds(t.Config.Environment.BuildTimeoutSec, DefaultBuildTimeout)
+	return t.Config.Environment.BuildTimeout()
+}
+
+// BuildTimeout is the time until a sandbox of this environment must have started; 600 s unless set.
+func (e *Environment) BuildTimeout() time.Duration {
+	return seconds(e.BuildTimeoutSec, DefaultBuildTimeout)
 }
 
 // MissingTimeouts lists the keys of the three timeouts that Oddish wants every task to set itself

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 )
 
@@ -10,33 +11,50 @@ import (
 // give results that mean something else. What depends on the kind of sandbox is not listed here.
 func (t *Task) Unsupported() []string {
 	var list []string
-	add := func(asked bool, what string) {
-		if asked {
+	add := func(asked bool, format string, args ...any) {
+		what := fmt.Sprintf(format, args...)
+		if asked && !slices.Contains(list, what) {
 			list = append(list, what)
 		}
 	}
 	c := &t.Config
-	e := &c.Environment
-	add(len(c.Steps) > 0, "several steps ([[steps]])")
-	add(t.VerifierMode() == ModeSeparate, "a separate verifier environment")
-	add(t.HasCompose(), "environment/"+ComposeFile)
-	add(e.OS == OSWindows, `environment.os = "windows"`)
-	add(e.GPUs != nil && *e.GPUs > 0, "environment.gpus")
-	add(e.TPU != nil, "environment.tpu")
-	add(len(c.Verifier.Collect) > 0, "[[verifier.collect]]")
-	add(slices.ContainsFunc(c.Artifacts, func(a Artifact) bool { return a.Service != "" && a.Service != ServiceMain }),
-		"artifacts of another service than "+ServiceMain)
-	add(e.Network.Mode == NetworkAllowlist, `environment.network_mode = "allowlist"`)
-	for _, phase := range []struct {
-		name   string
-		policy NetworkPolicy
-	}{{"agent", c.Agent.Network}, {"verifier", c.Verifier.Network}} {
-		add(phase.policy.Mode != "" && !phase.policy.equal(e.Network),
-			fmt.Sprintf("%s.network_mode other than that of [environment]", phase.name))
+	add(t.HasCompose(), "environment/%s", ComposeFile)
+	unsupportedEnvironment(&c.Environment, "environment", add)
+	add(otherService(c.Artifacts), "artifacts of another service than %s", ServiceMain)
+	add(c.Agent.Network.Mode == NetworkAllowlist, `agent.network_mode = "allowlist"`)
+	unsupportedVerifier(&c.Verifier, "verifier", add)
+	for _, s := range c.Steps {
+		at := fmt.Sprintf("steps.%s", s.Name)
+		add(otherService(s.Artifacts), "artifacts of another service than %s", ServiceMain)
+		add(s.Agent.Network.Mode == NetworkAllowlist, `%s.agent.network_mode = "allowlist"`, at)
+		unsupportedVerifier(&s.Verifier, at+".verifier", add)
+	}
+	for _, p := range t.Parts() {
+		if p.Verifier.Environment == nil || !isFile(filepath.Join(p.VerifierContext, ComposeFile)) {
+			continue
+		}
+		rel, err := filepath.Rel(t.Dir, filepath.Join(p.VerifierContext, ComposeFile))
+		add(err == nil, "%s", filepath.ToSlash(rel))
 	}
 	return list
 }
 
-func (p NetworkPolicy) equal(q NetworkPolicy) bool {
-	return p.Mode == q.Mode && slices.Equal(p.AllowedHosts, q.AllowedHosts)
+func unsupportedVerifier(v *Verifier, at string, add func(bool, string, ...any)) {
+	add(v.Network.Mode == NetworkAllowlist, `%s.network_mode = "allowlist"`, at)
+	add(slices.ContainsFunc(v.Collect, func(c Collect) bool { return c.Service != ServiceMain }),
+		"[[%s.collect]] in another service than %s", at, ServiceMain)
+	if v.Environment != nil {
+		unsupportedEnvironment(v.Environment, at+".environment", add)
+	}
+}
+
+func unsupportedEnvironment(e *Environment, at string, add func(bool, string, ...any)) {
+	add(e.OS == OSWindows, `%s.os = "windows"`, at)
+	add(e.GPUs != nil && *e.GPUs > 0, "%s.gpus", at)
+	add(e.TPU != nil, "%s.tpu", at)
+	add(e.Network.Mode == NetworkAllowlist, `%s.network_mode = "allowlist"`, at)
+}
+
+func otherService(list []Artifact) bool {
+	return slices.ContainsFunc(list, func(a Artifact) bool { return a.Service != "" && a.Service != ServiceMain })
 }

@@ -23,6 +23,16 @@ type artifact struct {
 	exclude []string // tar exclude patterns
 }
 
+// What Type and Status of a manifestEntry may be.
+const (
+	typeFile      = "file"
+	typeDirectory = "directory"
+	statusOK      = "ok"
+	statusEmpty   = "empty"
+	statusFailed  = "failed"
+	statusSkipped = "skipped"
+)
+
 // manifestEntry is one element of artifacts/manifest.json.
 type manifestEntry struct {
 	Source      string  `json:"source"`
@@ -33,8 +43,8 @@ type manifestEntry struct {
 }
 
 // newArtifacts gives what is to be fetched: /logs/artifacts first, unless it is declared, then the
-// task's declarations, then the run's.
-func newArtifacts(t *task.Task, extra []api.Artifact) ([]artifact, error) {
+// task's declarations, then the run's, then the step's.
+func newArtifacts(t *task.Task, extra []api.Artifact, ofStep []task.Artifact) ([]artifact, error) {
 	var list []artifact
 	declared := false
 	add := func(source, destination, service string, exclude []string) error {
@@ -63,6 +73,11 @@ func newArtifacts(t *task.Task, extra []api.Artifact) ([]artifact, error) {
 			return nil, err
 		}
 	}
+	for _, a := range ofStep {
+		if err := add(a.Source, a.Destination, a.Service, a.Exclude); err != nil {
+			return nil, err
+		}
+	}
 	if !declared {
 		conventional := artifact{source: agent.ArtifactsDir, target: strings.TrimPrefix(agent.ArtifactsDir, "/")}
 		list = append([]artifact{conventional}, list...)
@@ -85,20 +100,20 @@ func (r *run) collectArtifacts(ctx context.Context) error {
 	left := maxFetchBytes
 	var claimed []string
 	var fatal error
-	for _, a := range r.plan.artifacts {
-		e := manifestEntry{Source: a.source, Destination: path.Join(result.ArtifactsDir, a.target), Type: guessType(a.source), Status: "skipped"}
+	for _, a := range r.step.artifacts {
+		e := manifestEntry{Source: a.source, Destination: path.Join(result.ArtifactsDir, a.target), Type: guessType(a.source), Status: statusSkipped}
 		if by := overlapping(claimed, a.target); by != "" {
 			r.log.Warn("artifact skipped: its place is taken by an earlier one", "source", a.source, "place", by)
 		} else if fatal == nil {
 			claimed = append(claimed, a.target)
 			left, fatal = r.collectOne(ctx, a, &e, left)
 		} else {
-			e.Status = "failed"
+			e.Status = statusFailed
 		}
 		manifest = append(manifest, e)
 	}
-	if err := r.write(filepath.Join(result.ArtifactsDir, result.ManifestFile), manifest); err != nil {
-		return err
+	if err := result.WriteJSON(filepath.Join(r.step.artifactsDir(), result.ManifestFile), manifest); err != nil {
+		return result.Errorf(result.OSError, "%w", err)
 	}
 	return fatal
 }
@@ -106,13 +121,13 @@ func (r *run) collectArtifacts(ctx context.Context) error {
 // collectOne fetches one artifact of at most left bytes, says how that went in e and gives the bytes
 // that are left. Its error ends the collection.
 func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left int64) (int64, error) {
-	e.Status = "failed"
+	e.Status = statusFailed
 	source, isDir, err := r.locate(ctx, a.source)
 	if err == nil {
-		dst := filepath.Join(r.dir, result.ArtifactsDir, filepath.FromSlash(a.target))
-		e.Type = "file"
+		dst := filepath.Join(r.step.artifactsDir(), filepath.FromSlash(a.target))
+		e.Type = typeFile
 		if isDir {
-			e.Type = "directory"
+			e.Type = typeDirectory
 		}
 		var files int
 		var bytes int64
@@ -124,9 +139,9 @@ func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left
 		left = max(left-bytes, 1)
 		switch {
 		case err == nil && files == 0 && isDir:
-			e.Status = "empty"
+			e.Status = statusEmpty
 		case err == nil:
-			e.Status = "ok"
+			e.Status = statusOK
 		}
 	}
 	if err != nil {
@@ -161,7 +176,7 @@ func (r *run) fetchFolder(ctx context.Context, source, dst string, left int64, s
 	if err := os.MkdirAll(dst, 0o755); err != nil {
 		return 0, 0, err
 	}
-	report, err := r.fetch(ctx, source, dst, left, skip)
+	report, err := r.fetch(ctx, r.box, source, dst, left, skip)
 	return report.Files, report.Bytes, err
 }
 
@@ -172,7 +187,7 @@ func (r *run) fetchFile(ctx context.Context, source, dst string, left int64) (in
 		return 0, 0, err
 	}
 	defer os.RemoveAll(temp)
-	report, err := r.fetch(ctx, source, temp, left, nil)
+	report, err := r.fetch(ctx, r.box, source, temp, left, nil)
 	if err != nil {
 		return 0, report.Bytes, err
 	}
@@ -192,9 +207,9 @@ func (r *run) fetchFile(ctx context.Context, source, dst string, left int64) (in
 // guessType says what an artifact that is not there would have been.
 func guessType(source string) string {
 	if path.Ext(source) != "" {
-		return "file"
+		return typeFile
 	}
-	return "directory"
+	return typeDirectory
 }
 
 // overlapping gives the earlier place that equals the new one, contains it or lies in it; "" if none does.

@@ -37,38 +37,26 @@ func (r *run) phases(ctx context.Context) error {
 	}
 	r.stage(api.StageEnvironment)
 	p := r.plan
-	if err := r.phase(ctx, "environment_setup", &r.trial.EnvironmentSetup, p.timeouts.build, result.EnvironmentStartTimeoutError, r.start); err != nil {
+	if err := r.phase(ctx, phaseID{name: "environment_setup"}, &r.trial.EnvironmentSetup, p.timeouts.build, result.EnvironmentStartTimeoutError, r.start); err != nil {
 		return err
 	}
 	if check := p.task.Config.Environment.Healthcheck; check != nil {
-		err := r.phase(ctx, "healthcheck", nil, 0, "", func(ctx context.Context) error { return r.healthcheck(ctx, check) })
+		err := r.phase(ctx, phaseID{name: "healthcheck"}, nil, 0, "", func(ctx context.Context) error { return r.healthcheck(ctx, r.box, check) })
 		if err != nil {
 			return err
 		}
 	}
-	env := r.agentEnv()
-	err := r.phase(ctx, phaseAgentSetup, &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
+	err := r.phase(ctx, phaseID{name: phaseAgentSetup}, &r.trial.AgentSetup, p.timeouts.setup, result.AgentSetupTimeoutError, func(ctx context.Context) error {
 		if err := r.bringSkills(ctx); err != nil {
 			return err
 		}
-		return p.agent.Setup(ctx, env)
+		return p.agent.Setup(ctx, r.agentEnv())
 	})
 	r.trial.AgentInfo.Version = r.agentVersion()
 	if err != nil {
 		return err
 	}
-	if err := r.runAgent(ctx, env); err != nil {
-		return err
-	}
-	if err := r.phase(ctx, "collect", nil, 0, "", r.collect); err != nil {
-		return err
-	}
-	r.collected = true
-	if p.disabled {
-		return nil
-	}
-	r.stage(api.StageVerification)
-	return r.verify(ctx)
+	return r.steps(ctx)
 }
 
 // begin plans the trial and writes down what was asked.
@@ -101,16 +89,21 @@ func (r *run) begin(ctx context.Context) error {
 	if r.plan, err = r.newPlan(); err != nil {
 		return err
 	}
+	r.takeOver()
+	if err := r.enter(r.plan.steps[min(len(r.done), len(r.plan.steps)-1)]); err != nil {
+		return err
+	}
 	t := r.plan.task
 	r.trial.TaskName = t.Name
 	r.trial.AgentInfo.Version = r.plan.agent.Version()
-	shared := task.ModeShared
-	r.trial.VerifierEnvironmentMode = &shared
-	version := ""
+	mode, version := t.VerifierMode(), ""
+	r.trial.VerifierEnvironmentMode = &mode
 	if t.Config.Package != nil {
 		version = t.Config.Package.Version
 	}
-	return r.write(result.LockFile, result.NewTrialLock(r.trial.Config, t.Name, version, r.Spec.TaskDigest))
+	lock := result.NewTrialLock(r.trial.Config, t.Name, version, r.Spec.TaskDigest)
+	lock.Verifier.EnvironmentMode = mode
+	return r.write(result.LockFile, lock)
 }
 
 func newAgentInfo(s api.TrialSpec) result.AgentInfo {
@@ -134,10 +127,10 @@ func (r *run) write(name string, v any) error {
 // phase runs f within limit (0: none), whose passing is an error of the name onLimit. The
 // phase is entered in the journal and, if timing is not nil, in the result. If another process has gone through
 // the phase, its end stands for f's; if one was in the midst of it, f has to go on from there.
-func (r *run) phase(ctx context.Context, name string, timing **result.Timing, limit time.Duration, onLimit string, f func(context.Context) error) error {
-	if end, over := r.former.ended[name]; over {
+func (r *run) phase(ctx context.Context, id phaseID, timing **result.Timing, limit time.Duration, onLimit string, f func(context.Context) error) error {
+	if end, over := r.former.ended[id]; over {
 		if timing != nil {
-			*timing = r.former.timing(name)
+			*timing = r.former.timing(id)
 		}
 		return end.failure()
 	}
@@ -145,11 +138,11 @@ func (r *run) phase(ctx context.Context, name string, timing **result.Timing, li
 		return err
 	}
 	r.caughtUp()
-	started, again := r.former.begun[name]
+	started, again := r.former.begun[id]
 	if !again {
-		started = r.journal.add(Entry{Event: eventBegin, Phase: name})
+		started = r.journal.add(Entry{Event: eventBegin, Step: id.step, Phase: id.name})
 	}
-	r.log.Debug("phase begins", "phase", name, "limit", limit, "again", again)
+	r.log.Debug("phase begins", "phase", id.name, "step", id.step, "limit", limit, "again", again)
 	bounded, cancel := bound(ctx, started, again, limit)
 	defer cancel()
 	err := protect(func() error { return f(bounded) })
@@ -157,22 +150,25 @@ func (r *run) phase(ctx context.Context, name string, timing **result.Timing, li
 		if stop := interruption(ctx); stop != nil {
 			err = stop
 		} else if errors.Is(err, context.DeadlineExceeded) && bounded.Err() != nil && limit > 0 {
-			err = result.Errorf(onLimit, "%s took more than %s", strings.ReplaceAll(name, "_", " "), limit)
+			err = result.Errorf(onLimit, "%s took more than %s", strings.ReplaceAll(id.name, "_", " "), limit)
 		}
 	}
-	finished := r.journal.add(r.ending(name, err))
+	finished := r.journal.add(r.ending(id, err))
 	if timing != nil {
 		*timing = &result.Timing{StartedAt: &started, FinishedAt: &finished}
 	}
-	r.log.Debug("phase ends", "phase", name, "took", finished.Sub(started), "error", err)
+	r.log.Debug("phase ends", "phase", id.name, "step", id.step, "took", finished.Sub(started), "error", err)
 	return err
 }
 
 // ending is the entry for the end of a phase with err.
-func (r *run) ending(phase string, err error) Entry {
-	end := Entry{Event: eventEnd, Phase: phase}
-	if phase == phaseAgentSetup {
+func (r *run) ending(id phaseID, err error) Entry {
+	end := Entry{Event: eventEnd, Step: id.step, Phase: id.name}
+	switch id.name {
+	case phaseAgentSetup:
 		end.Version = r.plan.agent.Version()
+	case phaseCollect:
+		end.Dir = r.cwd
 	}
 	if err != nil {
 		e := classify(err)
@@ -183,7 +179,7 @@ func (r *run) ending(phase string, err error) Entry {
 
 // agentVersion is what the agent found out in its setup, in this process or another.
 func (r *run) agentVersion() string {
-	if v := r.former.ended[phaseAgentSetup].Version; v != "" {
+	if v := r.former.ended[phaseID{name: phaseAgentSetup}].Version; v != "" {
 		return v
 	}
 	return r.plan.agent.Version()
@@ -237,7 +233,11 @@ func (r *run) uploadEnvironment(ctx context.Context) error {
 
 // workdir gives the working directory of commands in the sandbox.
 func (r *run) workdir(ctx context.Context) (string, error) {
+	if r.cwd != "" {
+		return r.cwd, nil
+	}
 	if dir := r.plan.spec.Workdir; dir != "" {
+		r.cwd = dir
 		return dir, nil
 	}
 	var out strings.Builder
@@ -249,6 +249,7 @@ func (r *run) workdir(ctx context.Context) (string, error) {
 	if code != 0 || !strings.HasPrefix(dir, "/") {
 		return "", fmt.Errorf("find the working directory: pwd gave %q, exit status %d", dir, code)
 	}
+	r.cwd = dir
 	return dir, nil
 }
 

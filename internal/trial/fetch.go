@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"oddish/internal/agent"
-	"oddish/internal/result"
 	"oddish/internal/sandbox"
 	"oddish/internal/tarball"
 )
@@ -26,14 +24,14 @@ const maxNotes = 20
 
 // fetch copies src out of the sandbox into dst (a folder), which is at most most bytes; links and what is over
 // the limits is left out and noted in trial.log.
-func (r *run) fetch(ctx context.Context, src, dst string, most int64, skip func(string) bool) (tarball.Report, error) {
+func (r *run) fetch(ctx context.Context, box sandbox.Sandbox, src, dst string, most int64, skip func(string) bool) (tarball.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	pr, pw := io.Pipe()
 	defer pr.Close()
 	sent := make(chan error, 1)
 	go func() {
-		err := protect(func() error { return r.box.Download(ctx, src, pw) })
+		err := protect(func() error { return box.Download(ctx, src, pw) })
 		sent <- err
 		pw.CloseWithError(err)
 	}()
@@ -78,14 +76,14 @@ func (r *run) note(src string, report tarball.Report) {
 
 // fetchAgentLogs copies the agent's log folder into the trial directory.
 func (r *run) fetchAgentLogs(ctx context.Context) error {
-	_, err := r.fetch(ctx, agent.LogsDir, filepath.Join(r.dir, result.AgentDir), maxFetchBytes, nil)
+	_, err := r.fetch(ctx, r.box, agent.LogsDir, r.step.agentDir(), maxFetchBytes, nil)
 	if errors.Is(err, sandbox.ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
-// collect fetches the agent's logs and the artifacts. Only a sandbox that is gone, or a disk that takes no more, is an error.
+// collect fetches the agent's logs, runs the task's commands and fetches the artifacts. Only a sandbox that is gone, or a disk that takes no more, is an error.
 func (r *run) collect(ctx context.Context) error {
 	if err := r.fetchAgentLogs(ctx); err != nil {
 		if hopeless(ctx, err) {
@@ -93,8 +91,11 @@ func (r *run) collect(ctx context.Context) error {
 		}
 		r.log.Warn("agent logs are incomplete", "error", err)
 	}
-	r.collected = true
+	r.step.collected = true
 	r.report()
+	if err := r.runHooks(ctx); err != nil {
+		return err
+	}
 	return r.collectArtifacts(ctx)
 }
 
@@ -106,7 +107,8 @@ func hopeless(ctx context.Context, err error) bool {
 
 // salvage saves, after the error that ended the trial, what the sandbox still has.
 func (r *run) salvage(ctx context.Context) {
-	if r.box == nil || errors.Is(r.fatal, sandbox.ErrLost) || errors.Is(context.Cause(ctx), ErrAbandoned) {
+	s := r.step
+	if s == nil || errors.Is(r.fatal, sandbox.ErrLost) || errors.Is(context.Cause(ctx), ErrAbandoned) {
 		return
 	}
 	r.closeLive()
@@ -117,10 +119,10 @@ func (r *run) salvage(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	steps := []func(context.Context) error{}
-	if r.verifying {
-		steps = append(steps, func(ctx context.Context) error { _, err := r.fetchVerifierLogs(ctx); return err })
+	if box := r.verifierBox(); s.verifying && box != nil {
+		steps = append(steps, func(ctx context.Context) error { _, err := r.fetchVerifierLogs(ctx, box); return err })
 	}
-	if !r.collected {
+	if !s.collected && r.box != nil {
 		steps = append(steps, r.collect)
 	}
 	for _, step := range steps {
@@ -130,21 +132,38 @@ func (r *run) salvage(ctx context.Context) {
 	}
 }
 
-// stop stops the sandbox, whatever became of ctx.
+// stop stops the sandboxes, whatever became of ctx.
 func (r *run) stop(ctx context.Context) {
 	r.closeLive()
-	if r.box == nil {
+	var verifier sandbox.Sandbox
+	if r.step != nil {
+		verifier = r.step.box
+	}
+	if r.box == nil && verifier == nil {
 		return
 	}
 	r.journal.add(Entry{Event: eventBegin, Phase: phaseStop})
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
 	end := Entry{Event: eventEnd, Phase: phaseStop}
-	if err := protect(func() error { return r.box.Stop(ctx) }); err != nil {
-		end.Error = classify(err).Type
-		r.log.Error("sandbox could not be stopped", "id", r.box.ID(), "error", err)
-		r.Log.Error("sandbox could not be stopped; it will be removed by its labels",
-			"trial", r.Spec.TrialID, "sandbox", r.box.ID(), "error", err)
+	for _, box := range []sandbox.Sandbox{verifier, r.box} {
+		if err := r.stopBox(ctx, box); err != nil {
+			end.Error = classify(err).Type
+		}
 	}
 	r.journal.add(end)
+}
+
+// stopBox stops one sandbox, if there is one. That it fails is told, and harms no result.
+func (r *run) stopBox(ctx context.Context, box sandbox.Sandbox) error {
+	if box == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	err := protect(func() error { return box.Stop(ctx) })
+	if err != nil {
+		r.log.Error("sandbox could not be stopped", "id", box.ID(), "error", err)
+		r.Log.Error("sandbox could not be stopped; it will be removed by its labels",
+			"trial", r.Spec.TrialID, "sandbox", box.ID(), "error", err)
+	}
+	return err
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"oddish/api"
+	"oddish/internal/atif"
 	"oddish/internal/result"
 )
 
@@ -17,6 +19,7 @@ func (r *run) finish(ctx context.Context) Outcome {
 	}
 	finished := now()
 	r.trial.FinishedAt = &finished
+	r.conclude()
 	if err := r.writeResult(); err != nil {
 		r.record(err)
 		r.fatal = classify(err)
@@ -34,6 +37,22 @@ func (r *run) finish(ctx context.Context) Outcome {
 		r.Log.Error("telling the last stage", "trial", r.Spec.TrialID, "error", err)
 	}
 	return Outcome{Finish: f, Dir: r.dir}
+}
+
+// conclude puts what came of the steps into the result. After trouble around the trial its steps give no reward.
+func (r *run) conclude() {
+	s := r.step
+	switch {
+	case s == nil:
+	case s.number == 0:
+		r.trial.AgentResult, r.trial.VerifierResult = s.result.AgentResult, s.result.VerifierResult
+		r.trial.AgentExecution, r.trial.Verifier = s.result.AgentExecution, s.result.Verifier
+	default:
+		r.trial.StepResults = r.done
+		if r.fatal == nil || r.fatal.Class == api.ClassResult && r.fatal.Type != result.CancelledError {
+			r.trial.VerifierResult = rewardOf(r.plan.task.Config.MultiStepRewardStrategy, r.done)
+		}
+	}
 }
 
 // writeResult writes result.json and, after an error, exception.txt.
@@ -83,7 +102,14 @@ func (r *run) decisive() *result.Error {
 	return r.first
 }
 
+// hasTrajectory reports whether the agent has one, in any step.
 func (r *run) hasTrajectory() bool {
-	info, err := os.Lstat(filepath.Join(r.dir, result.AgentDir, "trajectory.json"))
-	return err == nil && info.Mode().IsRegular() && info.Size() > 0
+	dirs := []string{r.dir}
+	for _, s := range r.done {
+		dirs = append(dirs, filepath.Join(r.dir, result.StepsDir, s.Name))
+	}
+	return slices.ContainsFunc(dirs, func(dir string) bool {
+		info, err := os.Lstat(filepath.Join(dir, result.AgentDir, atif.FileName))
+		return err == nil && info.Mode().IsRegular() && info.Size() > 0
+	})
 }

@@ -19,9 +19,11 @@ type former struct {
 	id      string // of its result
 	started time.Time
 
-	begun   map[string]time.Time // phases
-	ended   map[string]Entry     // phases that need not be gone through again
-	sandbox string               // id; empty: none is known
+	begun     map[phaseID]time.Time
+	ended     map[phaseID]Entry // phases that need not be gone through again
+	sandbox   string            // id of the agent's; empty: none is known
+	verifiers map[int]string    // ids of separate verifiers', by the number of the step
+	steps     []result.Step     // that are over, in order
 
 	processes map[string]bool // by name: they may have begun, and all that they need was in place
 	cut       bool            // the last phase was given up because its worker ended
@@ -63,20 +65,28 @@ func (f *former) learn(e Entry) {
 	case eventResume:
 		f.cut, f.stopping = false, false
 	case eventSandbox:
-		f.sandbox = e.ID
+		if e.Verifier {
+			f.verifiers[e.Step] = e.ID
+		} else {
+			f.sandbox = e.ID
+		}
+	case eventStep:
+		if e.Result != nil {
+			f.steps = append(f.steps, *e.Result)
+		}
 	case eventProcess:
 		f.processes[e.ID] = true
 	case eventBegin:
 		if e.Phase == phaseStop {
 			f.stopping = true
-		} else if _, again := f.begun[e.Phase]; !again {
-			f.begun[e.Phase] = e.At
+		} else if _, again := f.begun[e.phase()]; !again {
+			f.begun[e.phase()] = e.At
 		}
 	case eventEnd:
 		if e.Error == result.WorkerLost {
 			f.cut = true // what it was about may go on in the sandbox
 		} else {
-			f.ended[e.Phase] = e
+			f.ended[e.phase()] = e
 		}
 	}
 }
@@ -85,15 +95,40 @@ func (f *former) learn(e Entry) {
 func (f *former) forget() {
 	*f = former{
 		id: f.id, started: f.started,
-		begun: map[string]time.Time{}, ended: map[string]Entry{}, processes: map[string]bool{},
+		begun: map[phaseID]time.Time{}, ended: map[phaseID]Entry{}, verifiers: map[int]string{}, processes: map[string]bool{},
+	}
+}
+
+// hasBegun and hasEnded tell of phases of that name, in any step.
+func (f *former) hasBegun(name string) bool { return anyPhase(f.begun, name) }
+func (f *former) hasEnded(name string) bool { return anyPhase(f.ended, name) }
+
+func anyPhase[V any](phases map[phaseID]V, name string) bool {
+	for id := range phases {
+		if id.name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// forgetVerifier leaves nothing of a separate verifier whose sandbox is gone: it begins anew, with what was collected.
+func (f *former) forgetVerifier(p *stepPlan) {
+	delete(f.verifiers, p.number)
+	delete(f.processes, p.process(verifierProcess))
+	for _, name := range []string{phaseSeparate, phaseVerifier} {
+		delete(f.begun, p.phase(name))
+		delete(f.ended, p.phase(name))
 	}
 }
 
 // timing is that of a phase that ended.
-func (f *former) timing(phase string) *result.Timing {
+func (f *former) timing(phase phaseID) *result.Timing {
 	begin, end := f.begun[phase], f.ended[phase].At
 	return &result.Timing{StartedAt: &begin, FinishedAt: &end}
 }
+
+func (e Entry) phase() phaseID { return phaseID{e.Step, e.Phase} }
 
 // failure is the error that ended the phase; nil: none.
 func (e Entry) failure() error {

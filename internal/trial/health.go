@@ -13,11 +13,11 @@ import (
 
 // healthcheck repeats the task's check until it succeeds. Failures within the start period do not
 // count; after it, so many in a row as the task allows retries are a HealthcheckError. A check that takes too long has failed.
-func (r *run) healthcheck(ctx context.Context, h *task.Healthcheck) error {
+func (r *run) healthcheck(ctx context.Context, box sandbox.Sandbox, h *task.Healthcheck) error {
 	begun := time.Now()
 	for failures := 0; ; {
 		early := time.Since(begun) < duration(h.StartPeriodSec)
-		why, err := r.check(ctx, h)
+		why, err := check(ctx, box, h)
 		if err != nil {
 			return fmt.Errorf("healthcheck: %w", err)
 		}
@@ -39,14 +39,14 @@ func (r *run) healthcheck(ctx context.Context, h *task.Healthcheck) error {
 }
 
 // check runs the healthcheck once and says why it failed; "" if it did not.
-func (r *run) check(ctx context.Context, h *task.Healthcheck) (string, error) {
+func check(ctx context.Context, box sandbox.Sandbox, h *task.Healthcheck) (string, error) {
 	limited, cancel := ctx, func() {}
 	if h.TimeoutSec > 0 {
 		limited, cancel = context.WithTimeout(ctx, duration(h.TimeoutSec))
 	}
 	defer cancel()
 	out := &sandbox.Tail{Most: 400}
-	code, err := r.box.Exec(limited, sandbox.Command{Label: "healthcheck", Script: h.Command, Stdout: out, Stderr: out})
+	code, err := box.Exec(limited, sandbox.Command{Label: "healthcheck", Script: h.Command, Stdout: out, Stderr: out})
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()

@@ -16,8 +16,18 @@ const JournalFile = "journal.jsonl"
 const (
 	phaseAgentSetup = "agent_setup"
 	phaseAgent      = "agent_execution"
+	phaseCollect    = "collect"
+	phaseAgentStop  = "agent_stop" // of the agent's sandbox, before a separate verifier starts
+	phaseSeparate   = "verifier_environment"
+	phaseVerifier   = "verifier"
 	phaseStop       = "stop"
 )
+
+// phaseID names a phase of a trial, or of one of its steps.
+type phaseID struct {
+	step int // from 1; 0: of the trial, or of a task without steps
+	name string
+}
 
 // What an Entry is about.
 const (
@@ -26,6 +36,7 @@ const (
 	eventEnd     = "end"     // of Phase
 	eventSandbox = "sandbox" // it runs, Kind and ID
 	eventProcess = "process" // it is about to begin; ID is its name
+	eventStep    = "step"    // it is over, with Result
 	eventResume  = "resume"  // another process has taken the trial up
 	eventAnew    = "anew"    // what was done before counts for nothing
 )
@@ -34,12 +45,16 @@ const (
 type Entry struct {
 	At    time.Time `json:"at"`
 	Trial string    `json:"trial"` // name of the trial directory
-	// Event is trial, begin, end, sandbox, process, resume or anew.
-	Event   string `json:"event"`
-	Phase   string `json:"phase,omitempty"`
-	Kind    string `json:"kind,omitempty"`
-	ID      string `json:"id,omitempty"`
-	Version string `json:"version,omitempty"` // of the agent, at the end of its setup
+	// Event is trial, begin, end, sandbox, process, step, resume or anew.
+	Event    string       `json:"event"`
+	Step     int          `json:"step,omitempty"` // number of the step that Phase or the sandbox is of, from 1
+	Phase    string       `json:"phase,omitempty"`
+	Kind     string       `json:"kind,omitempty"`
+	ID       string       `json:"id,omitempty"`
+	Verifier bool         `json:"verifier,omitempty"` // the sandbox is a separate verifier's
+	Version  string       `json:"version,omitempty"`  // of the agent, at the end of its setup
+	Dir      string       `json:"dir,omitempty"`      // the working directory of the agent, at the end of collecting
+	Result   *result.Step `json:"result,omitempty"`
 	// The error that ended the phase.
 	Error   string         `json:"error,omitempty"` // its type
 	Message string         `json:"message,omitempty"`

@@ -3,7 +3,6 @@ package trial
 import (
 	"io"
 	"os"
-	"path/filepath"
 
 	"oddish/internal/sandbox"
 )
@@ -16,9 +15,9 @@ type liveFile struct {
 	err  error
 }
 
-// openLive makes a file of the trial directory for output that is still growing.
-func (r *run) openLive(rel string) io.Writer {
-	f, err := os.Create(filepath.Join(r.dir, rel))
+// openLive makes a file for output that is still growing.
+func (r *run) openLive(path string) io.Writer {
+	f, err := os.Create(path)
 	l := &liveFile{file: f, left: sandbox.DefaultOutputLimit, err: err}
 	r.live = append(r.live, l)
 	return l

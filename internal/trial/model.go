@@ -2,6 +2,7 @@ package trial
 
 import (
 	"errors"
+	"slices"
 
 	"oddish/api"
 	"oddish/internal/agent"
@@ -22,6 +23,8 @@ type ModelRequest struct {
 	Env map[string]string
 	// Online: the task lets the agent use the internet, and so tools that run at the provider.
 	Online bool
+	// Step is the number of the step that it is for, from 1; 0: the task has none. Sessions of a trial follow one another.
+	Step int
 }
 
 // ModelSession is one trial's way to its model, which ends with Close.
@@ -47,7 +50,18 @@ func (r *run) openModels(p *plan) error {
 	if !r.usesModel(p.agent.Name()) || r.Models == nil {
 		return nil
 	}
-	s, err := r.Models.Open(ModelRequest{Env: p.agentVars, Online: p.task.Config.Environment.Network.Mode == string(sandbox.NetworkPublic)})
+	first := p.steps[min(len(r.former.steps), len(p.steps)-1)]
+	r.modelEnvGiven = p.agentVars
+	if err := r.openSession(first); err != nil {
+		return err
+	}
+	p.agentVars, p.spec.ServiceSocket = r.models.Env(), r.models.Socket()
+	return nil
+}
+
+// openSession opens the way to the model for a step.
+func (r *run) openSession(s *stepPlan) error {
+	session, err := r.Models.Open(ModelRequest{Env: r.modelEnvGiven, Online: s.agentNetwork.Mode == sandbox.NetworkPublic, Step: s.number})
 	if err != nil {
 		var named *result.Error
 		if errors.As(err, &named) {
@@ -55,9 +69,16 @@ func (r *run) openModels(p *plan) error {
 		}
 		return result.Errorf(result.ValueError, "%w", err)
 	}
-	r.models = s
-	p.agentVars, p.spec.ServiceSocket = s.Env(), s.Socket()
+	r.models, r.modelsOpen = session, true
 	return nil
+}
+
+// reopenModels opens it again for a further step.
+func (r *run) reopenModels() error {
+	if r.models == nil || r.modelsOpen {
+		return nil
+	}
+	return r.openSession(r.step.stepPlan)
 }
 
 // checkOwnService refuses a trial whose agent speaks to a service of its own and cannot do so.
@@ -68,7 +89,7 @@ func (r *run) checkOwnService(p *plan, info agent.Info) error {
 	if err := info.CheckOwnKey(p.agentVars); err != nil {
 		return result.Errorf(result.MissingAPIKeyError, "%w", err)
 	}
-	if p.spec.Network.Mode == sandbox.NetworkNone {
+	if slices.ContainsFunc(p.steps, func(s *stepPlan) bool { return s.agentNetwork.Mode == sandbox.NetworkNone }) {
 		return result.Errorf(result.UnsupportedTaskError, "agent %s needs the internet to reach its service, and the task has none", info.Name)
 	}
 	return nil
@@ -93,13 +114,31 @@ func (r *run) modelEnv(env *agent.Env) {
 
 // closeModels ends the way to the model: what the agent left running, and the tests, have none. The usage goes into the result.
 func (r *run) closeModels() {
-	if r.models == nil {
+	if !r.modelsOpen {
 		return
 	}
 	u := r.models.Close()
-	r.usage = &u
-	if a := r.trial.AgentResult; a != nil {
-		a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = u.InputTokens, u.CacheTokens, u.OutputTokens, u.CostUSD
+	r.usage, r.modelsOpen = &u, false
+	if r.step == nil || r.step.result.AgentResult == nil {
+		return
+	}
+	a := r.step.result.AgentResult
+	a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = u.InputTokens, u.CacheTokens, u.OutputTokens, u.CostUSD
+	for _, s := range r.done { // what a session tells is of the whole trial so far
+		if b := s.AgentResult; b != nil {
+			less(a.InputTokens, b.InputTokens, &a.InputTokens)
+			less(a.CacheTokens, b.CacheTokens, &a.CacheTokens)
+			less(a.OutputTokens, b.OutputTokens, &a.OutputTokens)
+			less(a.CostUSD, b.CostUSD, &a.CostUSD)
+		}
+	}
+}
+
+// less sets into to a less b, if both are known.
+func less[N int64 | float64](a, b *N, into **N) {
+	if a != nil && b != nil {
+		rest := max(*a-*b, 0)
+		*into = &rest
 	}
 }
 
@@ -134,11 +173,38 @@ func budgetWords(name string) string {
 	return "the budget " + name + " is used up"
 }
 
+// agentResults are those of the steps that have one.
+func (r *run) agentResults() []*result.AgentResult {
+	var list []*result.AgentResult
+	for _, s := range r.done {
+		list = append(list, s.AgentResult)
+	}
+	if r.step != nil && r.step.number == 0 {
+		list = append(list, r.step.result.AgentResult)
+	}
+	return slices.DeleteFunc(list, func(a *result.AgentResult) bool { return a == nil })
+}
+
+// more adds n to a sum of what is known.
+func more[N int64 | float64](sum **N, n *N) {
+	if n == nil {
+		return
+	}
+	all := *n
+	if *sum != nil {
+		all += **sum
+	}
+	*sum = &all
+}
+
 // addUsage adds what was used of models to the report.
 func (r *run) addUsage(f *api.Finish) {
 	if r.usage == nil {
-		if a := r.trial.AgentResult; a != nil {
-			f.InputTokens, f.CacheTokens, f.OutputTokens, f.CostUSD = a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD
+		for _, a := range r.agentResults() {
+			more(&f.InputTokens, a.InputTokens)
+			more(&f.CacheTokens, a.CacheTokens)
+			more(&f.OutputTokens, a.OutputTokens)
+			more(&f.CostUSD, a.CostUSD)
 		}
 		return
 	}

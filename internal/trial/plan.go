@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"oddish/api"
@@ -16,15 +17,15 @@ import (
 
 // plan is everything that is decided about a trial before its sandbox starts.
 type plan struct {
-	task      *task.Task
-	agent     agent.Agent
-	spec      sandbox.Spec
-	timeouts  timeouts
-	upload    bool // environment/ goes into the working directory
-	artifacts []artifact
-	disabled  bool // no verification
+	task     *task.Task
+	agent    agent.Agent // that of the first step, which sets it up for all
+	spec     sandbox.Spec
+	timeouts timeouts // of the first step
+	upload   bool     // environment/ goes into the working directory
+	disabled bool     // no verification
+	steps    []*stepPlan
 
-	agentVars, solutionVars, verifierVars map[string]string
+	agentVars, solutionVars map[string]string
 }
 
 // agentState is the folder beside the journal for agents that work in this process.
@@ -45,14 +46,7 @@ func (r *run) newPlan() (*plan, error) {
 	if list := p.task.Unsupported(); len(list) > 0 {
 		return nil, result.Errorf(result.UnsupportedTaskError, "task %s uses what this version cannot run: %s", s.TaskName, strings.Join(list, ", "))
 	}
-	p.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, State: filepath.Join(r.Dir, agentState), Log: r.log})
-	if err != nil {
-		return nil, result.Errorf(result.ValueError, "%w", err)
-	}
-	if p.timeouts, err = newTimeouts(p.task, s); err != nil {
-		return nil, err
-	}
-	if p.artifacts, err = newArtifacts(p.task, s.Harbor.Artifacts); err != nil {
+	if err := r.planSteps(p); err != nil {
 		return nil, err
 	}
 	if err := r.resolveVars(p); err != nil {
@@ -64,48 +58,110 @@ func (r *run) newPlan() (*plan, error) {
 	if err := r.planSandbox(p); err != nil {
 		return nil, err
 	}
+	for _, step := range p.steps {
+		if err := r.planVerifier(p, step); err != nil {
+			return nil, err
+		}
+		if err := r.planNetwork(p, step); err != nil {
+			return nil, err
+		}
+	}
 	return p, r.openModels(p)
+}
+
+// planSteps decides what does not depend on the sandbox.
+func (r *run) planSteps(p *plan) (err error) {
+	s := r.Spec
+	for i, part := range p.task.Parts() {
+		step := &stepPlan{Part: part}
+		state := filepath.Join(r.Dir, agentState)
+		if part.Name != "" {
+			step.number = i + 1
+			state = filepath.Join(state, strconv.Itoa(step.number))
+		}
+		step.Instruction = withExtra(part.Instruction, s.Harbor.ExtraInstructions)
+		step.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, State: state, Log: r.log})
+		if err != nil {
+			return result.Errorf(result.ValueError, "%w", err)
+		}
+		if step.timeouts, err = newTimeouts(p.task, &part, s); err != nil {
+			return err
+		}
+		if step.artifacts, err = newArtifacts(p.task, s.Harbor.Artifacts, part.Artifacts); err != nil {
+			return err
+		}
+		p.steps = append(p.steps, step)
+	}
+	p.agent, p.timeouts = p.steps[0].agent, p.steps[0].timeouts
+	return nil
+}
+
+// withExtra appends what the run adds to an instruction, each part after an empty line.
+func withExtra(instruction string, extra []string) string {
+	return strings.Join(append([]string{instruction}, extra...), "\n\n")
 }
 
 // resolveVars replaces the templates of all environments that this trial is going to use.
 func (r *run) resolveVars(p *plan) error {
-	h, c := r.Spec.Harbor, &p.task.Config
-	var environment, verifier map[string]string
-	if h.Environment != nil {
-		environment = h.Environment.Env
+	c := &p.task.Config
+	var verifier map[string]string
+	if v := r.Spec.Harbor.Verifier; v != nil {
+		verifier = v.Env
 	}
-	if h.Verifier != nil {
-		verifier = h.Verifier.Env
+	var err error
+	if p.spec.Env, err = r.resolveEnv("environment.env", c.Environment.Env, r.environmentEnv()); err != nil {
+		return err
 	}
-	for _, v := range []struct {
-		of    string
-		into  *map[string]string
-		parts []map[string]string // later ones win
-		used  bool
-	}{
-		{"environment.env", &p.spec.Env, []map[string]string{c.Environment.Env, environment}, true},
-		{"agent env", &p.agentVars, []map[string]string{r.Spec.AgentConfig.Env}, true},
-		{"solution.env", &p.solutionVars, []map[string]string{c.Solution.Env}, r.Spec.Agent == "oracle"},
-		{"verifier.env", &p.verifierVars, []map[string]string{c.Verifier.Env, verifier}, !p.disabled},
-	} {
-		if !v.used {
-			continue
+	if p.agentVars, err = r.resolveEnv("agent env", r.Spec.AgentConfig.Env); err != nil {
+		return err
+	}
+	if r.Spec.Agent == "oracle" {
+		if p.solutionVars, err = r.resolveEnv("solution.env", c.Solution.Env); err != nil {
+			return err
 		}
-		merged := map[string]string{}
-		for _, part := range v.parts {
-			maps.Copy(merged, part)
+	}
+	if p.disabled {
+		return nil
+	}
+	for _, s := range p.steps {
+		if s.verifierVars, err = r.resolveEnv(s.of("verifier.env"), s.Verifier.Env, verifier); err != nil {
+			return err
 		}
-		resolved, err := task.ResolveEnv(merged, r.Getenv)
-		if errors.Is(err, task.ErrMissingVariable) {
-			return result.Errorf(result.ValueError, "%s: %w, or not one that may be read; set it where the worker runs and allow it there in ODDISH_TASK_ENV, or give a default as in ${NAME:-default}", v.of, err)
-		}
-		if err != nil {
-			return result.Errorf(result.ValueError, "%s: %w", v.of, err)
-		}
-		r.tellSecrets(merged, resolved)
-		*v.into = resolved
 	}
 	return nil
+}
+
+// environmentEnv is what the run adds to the environment of sandboxes.
+func (r *run) environmentEnv() map[string]string {
+	if e := r.Spec.Harbor.Environment; e != nil {
+		return e.Env
+	}
+	return nil
+}
+
+// of names something of the step for an error.
+func (p *stepPlan) of(what string) string {
+	if p.number == 0 {
+		return what
+	}
+	return what + " of step " + p.Name
+}
+
+// resolveEnv lays environments over one another, later ones on top, and replaces their templates.
+func (r *run) resolveEnv(of string, parts ...map[string]string) (map[string]string, error) {
+	merged := map[string]string{}
+	for _, part := range parts {
+		maps.Copy(merged, part)
+	}
+	resolved, err := task.ResolveEnv(merged, r.Getenv)
+	if errors.Is(err, task.ErrMissingVariable) {
+		return nil, result.Errorf(result.ValueError, "%s: %w, or not one that may be read; set it where the worker runs and allow it there in ODDISH_TASK_ENV, or give a default as in ${NAME:-default}", of, err)
+	}
+	if err != nil {
+		return nil, result.Errorf(result.ValueError, "%s: %w", of, err)
+	}
+	r.tellSecrets(merged, resolved)
+	return resolved, nil
 }
 
 // tellSecrets names the values of variables that are sensitive, or were taken from one of the host that is.
@@ -122,12 +178,29 @@ func (r *run) tellSecrets(given, resolved map[string]string) {
 
 // planSandbox says what sandbox is wanted, and refuses what the provider cannot do.
 func (r *run) planSandbox(p *plan) error {
-	c, run := &p.task.Config.Environment, r.Spec.Harbor.Environment
+	s := &p.spec
+	r.describeSandbox(s, &p.task.Config.Environment)
+	s.Name = r.Spec.TrialName
+	if info, _ := agent.Find(r.Spec.Agent); info.Packaged && r.Provider.Capabilities().Programs {
+		var err error
+		if s.Programs, err = r.Packages.Shown(); err != nil {
+			return result.Errorf(result.OSError, "%w", err)
+		}
+	}
+	run := r.Spec.Harbor.Environment
+	if err := p.planImage(r.Provider, run != nil && isTrue(run.ForceBuild)); err != nil {
+		return err
+	}
+	return r.checkLimits(s)
+}
+
+// describeSandbox fills in what an environment, and the run, say of a sandbox, other than its name, image and variables.
+func (r *run) describeSandbox(s *sandbox.Spec, c *task.Environment) {
+	run := r.Spec.Harbor.Environment
 	if run == nil {
 		run = &api.EnvironmentConfig{}
 	}
-	s := &p.spec
-	s.Name, s.Owner = r.Spec.TrialName, r.Owner
+	s.Owner = r.Owner
 	s.Labels = map[string]string{
 		"oddish.trial":      r.Spec.TrialID,
 		"oddish.experiment": r.Spec.ExperimentID,
@@ -140,7 +213,7 @@ func (r *run) planSandbox(p *plan) error {
 		StorageBytes: int64(number(run.OverrideStorageMB, c.StorageMB)) << 20,
 		GPUs:         number(run.OverrideGPUs, c.GPUs),
 	}
-	s.Network = sandbox.Network{Mode: sandbox.NetworkMode(c.Network.Mode), Hosts: c.Network.AllowedHosts}
+	s.Network = network(c.Network)
 	s.Options = maps.Clone(run.Kwargs)
 	if r.Provider.Kind() == "fake" {
 		s.Options = maps.Clone(c.Oddish.Fake)
@@ -149,16 +222,6 @@ func (r *run) planSandbox(p *plan) error {
 		}
 		maps.Copy(s.Options, run.Kwargs)
 	}
-	if info, _ := agent.Find(r.Spec.Agent); info.Packaged && r.Provider.Capabilities().Programs {
-		var err error
-		if s.Programs, err = r.Packages.Shown(); err != nil {
-			return result.Errorf(result.OSError, "%w", err)
-		}
-	}
-	if err := p.planImage(r.Provider, isTrue(run.ForceBuild)); err != nil {
-		return err
-	}
-	return r.checkLimits(s)
 }
 
 // planImage chooses what the root file system is made of: the machine's own tools where both the task and
@@ -196,12 +259,10 @@ func (p *plan) planImage(provider sandbox.Provider, force bool) error {
 // checkLimits refuses what must be enforced and notes what will not be.
 func (r *run) checkLimits(s *sandbox.Spec) error {
 	can, kind := r.Provider.Capabilities(), r.Provider.Kind()
-	switch {
-	case s.Network.Mode == sandbox.NetworkNone && !can.NoNetwork:
-		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox cannot cut the network off, as the task demands", kind)
-	case s.Network.Mode == sandbox.NetworkAllowlist && !can.Allowlist:
-		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox cannot limit the network to some hosts, as the task demands", kind)
-	case s.Resources.GPUs > 0 && !can.GPUs:
+	if err := r.checkPolicy(s.Network); err != nil {
+		return err
+	}
+	if s.Resources.GPUs > 0 && !can.GPUs {
 		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox has no GPUs", kind)
 	}
 	for _, l := range []struct {

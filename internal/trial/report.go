@@ -8,26 +8,26 @@ import (
 
 	"oddish/internal/agent"
 	"oddish/internal/atif"
-	"oddish/internal/result"
 )
 
 // report takes from the agent's logs what it says of its tokens and cost, and makes the trajectory, unless the agent has left one
 // itself: from the logs, and where they tell of no step from what it asked its model. Nothing of it is needed for a reward, so that a failure is only told.
 func (r *run) report() {
-	reporter, can := r.plan.agent.(agent.Reporter)
-	if !can || r.trial.AgentResult == nil {
+	s := r.step
+	reporter, can := s.agent.(agent.Reporter)
+	if !can || s.result.AgentResult == nil {
 		return
 	}
-	dir := filepath.Join(r.dir, result.AgentDir)
-	log, err := reporter.Report(dir, r.agentVersion(), r.plan.task.Instruction)
+	dir := s.agentDir()
+	log, err := reporter.Report(dir, r.agentVersion(), s.Instruction)
 	if err != nil {
 		r.log.Warn("agent's own logs could not be read", "error", err)
 		log = &agent.Log{}
 	}
-	if a := r.trial.AgentResult; a.InputTokens == nil && a.OutputTokens == nil { // the gateway has not counted
+	if a := s.result.AgentResult; a.InputTokens == nil && a.OutputTokens == nil { // the gateway has not counted
 		a.InputTokens, a.CacheTokens, a.OutputTokens, a.CostUSD = log.Usage.InputTotal, log.Usage.CacheRead, log.Usage.OutputTotal, log.CostUSD
 	}
-	r.trial.AgentResult.Metadata = log.Metadata
+	s.result.AgentResult.Metadata = log.Metadata
 	path := filepath.Join(dir, atif.FileName)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) && !log.Own {
 		return
@@ -69,7 +69,7 @@ func (r *run) conversation() *agent.Log {
 	if r.models == nil {
 		return &agent.Log{}
 	}
-	log, err := r.models.Conversation(r.plan.task.Instruction)
+	log, err := r.models.Conversation(r.step.Instruction)
 	if err != nil {
 		r.log.Warn("no trajectory could be made of the agent's model calls", "error", err)
 		return &agent.Log{}

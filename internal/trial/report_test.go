@@ -36,9 +36,10 @@ func (t telling) Report(_, version, instruction string) (*agent.Log, error) {
 
 func newReportRun(t *testing.T, a telling) *run {
 	t.Helper()
-	r := &run{dir: t.TempDir(), log: slog.New(slog.DiscardHandler), plan: &plan{agent: a, task: &task.Task{Instruction: "do it"}}}
+	r := &run{dir: t.TempDir(), log: slog.New(slog.DiscardHandler), plan: &plan{agent: a}}
+	r.step = &step{stepPlan: &stepPlan{Part: task.Part{Instruction: "do it"}, agent: a}, dir: r.dir}
 	r.trial.ID = "id"
-	r.trial.AgentResult = &result.AgentResult{}
+	r.step.result.AgentResult = &result.AgentResult{}
 	if err := os.MkdirAll(filepath.Join(r.dir, result.AgentDir), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +73,10 @@ func TestTheAgentsOwnNumbersCountWithoutAGateway(t *testing.T) {
 func TestTheGatewaysNumbersComeBeforeTheAgents(t *testing.T) {
 	t.Parallel()
 	r := newReportRun(t, telling{log: &agent.Log{Usage: usage.Usage{InputTotal: usage.Of(7), OutputTotal: usage.Of(3)}}})
-	r.trial.AgentResult.InputTokens, r.trial.AgentResult.OutputTokens = usage.Of(9), usage.Of(4)
+	r.step.result.AgentResult.InputTokens, r.step.result.AgentResult.OutputTokens = usage.Of(9), usage.Of(4)
 	r.report()
-	if *r.trial.AgentResult.InputTokens != 9 || *r.trial.AgentResult.OutputTokens != 4 {
-		t.Errorf("agent result is %+v", r.trial.AgentResult)
+	if *r.step.result.AgentResult.InputTokens != 9 || *r.step.result.AgentResult.OutputTokens != 4 {
+		t.Errorf("agent result is %+v", r.step.result.AgentResult)
 	}
 }
 
@@ -96,8 +97,8 @@ func TestLogsThatCannotBeReadHarmNothing(t *testing.T) {
 	t.Parallel()
 	r := newReportRun(t, telling{err: errors.New("disk")})
 	r.report()
-	if r.first != nil || r.trial.AgentResult.InputTokens != nil {
-		t.Errorf("error is %v, agent result %+v", r.first, r.trial.AgentResult)
+	if r.first != nil || r.step.result.AgentResult.InputTokens != nil {
+		t.Errorf("error is %v, agent result %+v", r.first, r.step.result.AgentResult)
 	}
 }
 
@@ -160,7 +161,7 @@ func TestTheCostOfClaudeComesFromItsResultAndFromPricesWhenItWasKilled(t *testin
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.plan.agent = claude
+			r.plan.agent, r.step.agent = claude, claude
 			dir := filepath.Join(r.dir, result.AgentDir)
 			for _, f := range c.files {
 				data, err := os.ReadFile(filepath.Join("..", "agent", "testdata", "claude-code", "ok", filepath.FromSlash(f)))

@@ -26,12 +26,16 @@ func (r *run) takeUp(ctx context.Context) error {
 		return nil
 	}
 	r.replay = true
-	r.verifying = f.processes[verifierProcess]
-	err := r.attach(ctx)
-	_, agentBegun := f.begun[phaseAgent]
+	var err error
+	if !f.hasEnded(phaseAgentStop) {
+		err = r.attach(ctx)
+	}
 	switch {
 	case err == nil:
-		r.log.Info("trial taken up again", "sandbox", r.Provider.Kind(), "id", r.box.ID())
+		r.log.Info("trial taken up again", "sandbox", r.Provider.Kind(), "id", f.sandbox)
+		r.journal.add(Entry{Event: eventResume})
+		return nil
+	case f.hasBegun(phaseAgentStop) && !f.stopping: // only a verifier in a sandbox of its own is left to be done
 		r.journal.add(Entry{Event: eventResume})
 		return nil
 	case f.stopping && !f.cut: // it needs the sandbox no more
@@ -39,7 +43,7 @@ func (r *run) takeUp(ctx context.Context) error {
 	}
 	r.log.Warn("the sandbox of the trial is gone", "id", f.sandbox, "error", err)
 	r.removeRemains(ctx)
-	if agentBegun {
+	if f.hasBegun(phaseAgent) {
 		r.handBack = true
 		return result.Errorf(result.WorkerLost, "the sandbox did not survive the worker: %w", err)
 	}
@@ -56,18 +60,23 @@ func (r *run) attach(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attachTimeout)
 	defer cancel()
+	box, err := r.reach(ctx, r.former.sandbox)
+	if err == nil {
+		r.use(box)
+	}
+	return err
+}
+
+// reach attaches to a sandbox in which commands can be run. A provider in trouble is asked again until ctx ends.
+func (r *run) reach(ctx context.Context, id string) (sandbox.Sandbox, error) {
 	for pause := attachPause; ; pause = min(2*pause, attachRest) {
-		box, err := r.Provider.Attach(ctx, r.former.sandbox)
+		box, err := r.Provider.Attach(ctx, id)
 		if err == nil {
 			err = probe(ctx, box)
 		}
-		if err == nil {
-			r.use(box)
-			return nil
-		}
 		gone := errors.Is(err, sandbox.ErrNotFound) || errors.Is(err, sandbox.ErrLost)
-		if gone || sandbox.Pause(ctx, pause) != nil {
-			return err
+		if err == nil || gone || sandbox.Pause(ctx, pause) != nil {
+			return box, err
 		}
 	}
 }
@@ -98,7 +107,7 @@ func (r *run) removeRemains(ctx context.Context) {
 		r.log.Warn("sandboxes cannot be listed", "error", err)
 	}
 	for _, i := range infos {
-		if i.Name != r.Spec.TrialName {
+		if !IsSandboxOf(i.Name, r.Spec.TrialName) {
 			continue
 		}
 		box, err := r.Provider.Attach(ctx, i.ID)

@@ -24,13 +24,13 @@ const (
 	cancelTimeout  = 5 * time.Second  // of everything, after a cancellation
 )
 
-// timeouts are those of Harbor; 0 means no limit.
+// timeouts are those of Harbor for one step; 0 means no limit.
 type timeouts struct {
 	build, setup, agent, verifier time.Duration
 }
 
 // newTimeouts computes min(base, max) x multiplier for each, a specific multiplier going before the general one.
-func newTimeouts(t *task.Task, s api.TrialSpec) (timeouts, error) {
+func newTimeouts(t *task.Task, p *task.Part, s api.TrialSpec) (timeouts, error) {
 	h, a := s.Harbor, s.AgentConfig
 	v := h.Verifier
 	if v == nil {
@@ -54,11 +54,16 @@ func newTimeouts(t *task.Task, s api.TrialSpec) (timeouts, error) {
 	}
 	general := h.TimeoutMultiplier
 	return timeouts{
-		build:    limit(t.BuildTimeout(), nil, nil, h.EnvironmentBuildTimeoutMultiplier, general),
+		build:    buildTimeout(&t.Config.Environment, h),
 		setup:    limit(defaultSetup, a.OverrideSetupTimeoutSec, nil, h.AgentSetupTimeoutMultiplier, general),
-		agent:    limit(t.AgentTimeout(), a.OverrideTimeoutSec, a.MaxTimeoutSec, h.AgentTimeoutMultiplier, general),
-		verifier: limit(t.VerifierTimeout(), v.OverrideTimeoutSec, v.MaxTimeoutSec, h.VerifierTimeoutMultiplier, general),
+		agent:    limit(p.AgentTimeout(), a.OverrideTimeoutSec, a.MaxTimeoutSec, h.AgentTimeoutMultiplier, general),
+		verifier: limit(p.VerifierTimeout(), v.OverrideTimeoutSec, v.MaxTimeoutSec, h.VerifierTimeoutMultiplier, general),
 	}, nil
+}
+
+// buildTimeout is the time until a sandbox of that environment must have started.
+func buildTimeout(e *task.Environment, h api.HarborConfig) time.Duration {
+	return limit(e.BuildTimeout(), nil, nil, h.EnvironmentBuildTimeoutMultiplier, h.TimeoutMultiplier)
 }
 
 func limit(base time.Duration, override, most, specific, general *float64) time.Duration {

@@ -45,7 +45,7 @@ func (r *run) skillsDir() string {
 func (r *run) bringSkills(ctx context.Context) error {
 	for _, s := range r.Spec.AgentConfig.Skills {
 		dir := path.Join(r.skillsDir(), s.Name)
-		if err := r.asRoot(ctx, "skills", fmt.Sprintf("rm -rf %s && mkdir -p %[1]s", sandbox.Quote(dir))); err != nil {
+		if err := r.asRoot(ctx, r.box, "skills", fmt.Sprintf("rm -rf %s && mkdir -p %[1]s", sandbox.Quote(dir))); err != nil {
 			return fmt.Errorf("make the folder of skill %s: %w", s.Name, err)
 		}
 		z, err := gzip.NewReader(bytes.NewReader(s.Archive))
@@ -55,7 +55,7 @@ func (r *run) bringSkills(ctx context.Context) error {
 		if err := r.box.Upload(ctx, dir, z); err != nil {
 			return fmt.Errorf("upload skill %s: %w", s.Name, err)
 		}
-		if err := r.asRoot(ctx, "skills", "chmod -R a+rX "+sandbox.Quote(dir)); err != nil {
+		if err := r.asRoot(ctx, r.box, "skills", "chmod -R a+rX "+sandbox.Quote(dir)); err != nil {
 			return fmt.Errorf("make skill %s readable: %w", s.Name, err)
 		}
 	}

@@ -109,17 +109,21 @@ type run struct {
 	maxFiles int // see maxFetchFiles
 
 	plan  *plan
-	box   sandbox.Sandbox // nil before the start
+	box   sandbox.Sandbox // the agent's; nil before the start, and once it is stopped for a separate verifier
+	cwd   string          // working directory in it; empty: not asked for
 	live  []*liveFile
 	trial result.Trial
 
-	models ModelSession // nil: the agent has no model
-	usage  *api.Usage   // of models, once the session is closed
+	models        ModelSession // nil: the agent has no model
+	modelsOpen    bool
+	modelEnvGiven map[string]string // the agent's environment, with what is for the session alone
+	usage         *api.Usage        // of models, once the session is closed
 
-	collected bool          // artifacts were fetched
-	verifying bool          // the verifier has started
-	first     *result.Error // the first error
-	fatal     *result.Error // the error that kept the trial from running to its end
+	step *step         // the one under way; nil before the trial is planned
+	done []result.Step // of a task with steps, those that are over
+
+	first *result.Error // the first error
+	fatal *result.Error // the error that kept the trial from running to its end
 }
 
 func newRun(c Config) *run {
@@ -141,10 +145,8 @@ func (r *run) open() error {
 	if r.Spec.TrialName == "" || !filepath.IsLocal(r.Spec.TrialName) {
 		return result.Errorf(result.ValueError, "trial name %q cannot be the name of a folder", r.Spec.TrialName)
 	}
-	for _, sub := range []string{result.AgentDir, result.VerifierDir, result.ArtifactsDir} {
-		if err := os.MkdirAll(filepath.Join(r.dir, sub), 0o755); err != nil {
-			return result.Errorf(result.OSError, "make the trial directory: %w", err)
-		}
+	if err := os.MkdirAll(r.dir, 0o755); err != nil {
+		return result.Errorf(result.OSError, "make the trial directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(r.dir, result.LogFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
@@ -178,11 +180,14 @@ func (r *run) record(err error) {
 	}
 	e := classify(err)
 	r.log.Error("trial error", "type", e.Type, "error", e.Message)
+	r.recordStep(e)
 	if r.first != nil {
 		return
 	}
 	r.first = e
-	r.trial.ExceptionInfo = &result.ExceptionInfo{
-		Type: e.Type, Message: clip(e.Message), Traceback: traceback(e), OccurredAt: now(),
-	}
+	r.trial.ExceptionInfo = exception(e)
+}
+
+func exception(e *result.Error) *result.ExceptionInfo {
+	return &result.ExceptionInfo{Type: e.Type, Message: clip(e.Message), Traceback: traceback(e), OccurredAt: now()}
 }

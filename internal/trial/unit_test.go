@@ -60,7 +60,7 @@ func TestTimeoutMultipliers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := newTimeouts(tk, c.spec)
+			got, err := newTimeouts(tk, &tk.Parts()[0], c.spec)
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, %v, want %+v", got, err, c.want)
 			}
@@ -69,11 +69,11 @@ func TestTimeoutMultipliers(t *testing.T) {
 	t.Run("without a limit there is none, unless a maximum is set", func(t *testing.T) {
 		t.Parallel()
 		free := &task.Task{}
-		got, err := newTimeouts(free, api.TrialSpec{Harbor: api.HarborConfig{TimeoutMultiplier: ptr(2.0)}})
+		got, err := newTimeouts(free, &free.Parts()[0], api.TrialSpec{Harbor: api.HarborConfig{TimeoutMultiplier: ptr(2.0)}})
 		if err != nil || got.agent != 0 {
 			t.Errorf("agent has %s, %v, want no limit", got.agent, err)
 		}
-		got, err = newTimeouts(free, api.TrialSpec{AgentConfig: api.AgentConfig{MaxTimeoutSec: ptr(5.0)}})
+		got, err = newTimeouts(free, &free.Parts()[0], api.TrialSpec{AgentConfig: api.AgentConfig{MaxTimeoutSec: ptr(5.0)}})
 		if err != nil || got.agent != 5*time.Second {
 			t.Errorf("agent has %s, %v, want 5s", got.agent, err)
 		}

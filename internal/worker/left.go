@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"oddish/api"
+	"oddish/internal/trial"
 )
 
 // jobFile is the file in a job's folder that tells a successor which job it is. It is there, durably,
@@ -107,5 +108,5 @@ func jobsIn(home string) (jobs []leftJob, rest []string, err error) {
 
 // named reports whether one of the jobs has a sandbox of that name.
 func named(jobs []leftJob, name string) bool {
-	return slices.ContainsFunc(jobs, func(j leftJob) bool { return j.TrialName == name })
+	return slices.ContainsFunc(jobs, func(j leftJob) bool { return trial.IsSandboxOf(name, j.TrialName) })
 }

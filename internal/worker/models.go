@@ -34,6 +34,10 @@ type modelDoor struct {
 	job  string // folder of the job, for what is not kept; empty: nothing is written there
 
 	recording *recording // that answers in the place of a provider; nil: none
+
+	// Of the sessions that this process had for the trial before, one for each step.
+	again     bool
+	estimated bool // something of what they used is
 }
 
 var (
@@ -61,10 +65,15 @@ func (d *modelDoor) Open(r trial.ModelRequest) (trial.ModelSession, error) {
 	if s.log, s.before, err = openModelLog(filepath.Join(d.dir, result.ModelLogFile), d.gate.prices); err != nil {
 		return nil, result.Errorf(result.OSError, "%w", err)
 	}
-	s.record = d.openRecord()
+	if d.again { // nothing was killed between the sessions
+		s.before.Estimated = d.estimated
+	}
+	s.step = r.Step
+	s.record = d.openRecord(r.Step)
 	if err := s.open(found, r.Online); err != nil {
 		return nil, errors.Join(result.Errorf(result.ValueError, "%w", err), s.log.Close(), s.record.Close())
 	}
+	d.again = true
 	d.j.setModels(s.session)
 	return s, nil
 }
@@ -105,6 +114,7 @@ type modelSession struct {
 	log      *os.File
 	record   *transcript.Recorder // nil: what is said is not kept
 	before   former
+	step     int // that it is for
 	meter    *meter
 	limits   limitReports
 	once     sync.Once
@@ -195,6 +205,7 @@ func (s *modelSession) Close() api.Usage {
 			s.door.j.log.Warn("where the replay left its recording could not be kept", "error", err)
 		}
 	})
+	s.door.estimated = s.before.Estimated || sum.Estimated
 	u := s.wire(sum.Total)
 	u.Models = wireModels(append(s.before.models, sum.Models...))
 	return u
@@ -208,15 +219,20 @@ func (s *modelSession) wire(t gateway.Total) api.Usage {
 	return wireUsage(together(s.before.Total, t), costFromGateway, s.door.gate.prices.Version())
 }
 
-// modelRecord is the file of a job's folder with what the agent and its models have said, for a trajectory.
-const modelRecord = "model-conversation.jsonl"
+// modelRecord is the file of a job's folder with what the agent and its models have said in a step, for a trajectory.
+func modelRecord(step int) string {
+	if step == 0 {
+		return "model-conversation.jsonl"
+	}
+	return fmt.Sprintf("model-conversation-%d.jsonl", step)
+}
 
 // openRecord opens the record of the trial's model conversation. A trial is worth more than its record, so that without one it runs as well.
-func (d *modelDoor) openRecord() *transcript.Recorder {
+func (d *modelDoor) openRecord(step int) *transcript.Recorder {
 	if d.job == "" {
 		return nil
 	}
-	record, err := d.gate.transcripts.Open(filepath.Join(d.job, modelRecord))
+	record, err := d.gate.transcripts.Open(filepath.Join(d.job, modelRecord(step)))
 	if err != nil {
 		d.j.log.Warn("the trial's model conversation is not kept", "error", err)
 		return nil
@@ -230,7 +246,7 @@ func (s *modelSession) Conversation(instruction string) (*agent.Log, error) {
 	if s.record == nil {
 		return log, nil
 	}
-	f, err := os.Open(filepath.Join(s.door.job, modelRecord))
+	f, err := os.Open(filepath.Join(s.door.job, modelRecord(s.step)))
 	if err != nil {
 		return nil, fmt.Errorf("open the record of the model conversation: %w", err)
 	}

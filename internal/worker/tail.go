@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"oddish/client"
+	"oddish/internal/result"
 )
 
 const (
@@ -57,11 +58,19 @@ func (t *tail) look(ctx context.Context) {
 
 // logs are the files that grow while a trial runs.
 func logs(root *os.Root) []string {
-	names := []string{"trial.log", "verifier/test-stdout.txt"}
-	entries, _ := fs.ReadDir(root.FS(), "agent") // absent until the agent starts
-	for _, e := range entries {
-		if e.Type().IsRegular() && path.Ext(e.Name()) == ".txt" {
-			names = append(names, "agent/"+e.Name())
+	names := []string{result.LogFile}
+	folders := []string{"."}
+	steps, _ := fs.ReadDir(root.FS(), result.StepsDir) // absent but for tasks with steps
+	for _, s := range steps {
+		folders = append(folders, path.Join(result.StepsDir, s.Name()))
+	}
+	for _, dir := range folders {
+		names = append(names, path.Join(dir, result.VerifierDir, result.TestOutputFile))
+		entries, _ := fs.ReadDir(root.FS(), path.Join(dir, result.AgentDir)) // absent until the agent starts
+		for _, e := range entries {
+			if e.Type().IsRegular() && path.Ext(e.Name()) == ".txt" {
+				names = append(names, path.Join(dir, result.AgentDir, e.Name()))
+			}
 		}
 	}
 	return names

@@ -49,7 +49,7 @@ func newBox(p *Provider, spec sandbox.Spec, o options) *Box {
 func (b *Box) ID() string { return b.id }
 
 // Exec succeeds at once. Of the labels of package trial it knows "healthcheck", which may be scripted to
-// fail, "empty", which empties /logs/verifier and /tests, and "is-dir", which asks about the path in
+// fail, "empty", which empties /logs/verifier and /tests, "reset", which empties all that is the harness's, and "is-dir", which asks about the path in
 // the variable ODDISH_PATH.
 func (b *Box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	if err := b.usable(ctx); err != nil {
@@ -70,6 +70,10 @@ func (b *Box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	case "empty":
 		b.files.clear("/logs/verifier")
 		b.files.clear("/tests")
+	case "reset":
+		for _, dir := range []string{"/logs/agent", "/logs/artifacts", "/logs/verifier", "/tests", "/solution"} {
+			b.files.clear(dir)
+		}
 	}
 	return 0, nil
 }
