@@ -28,11 +28,13 @@ var allowed = map[string][]string{
 	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 
-	"internal/image": {},
+	"internal/image":      {},
+	"internal/dockerfile": {},
+	"internal/imagebuild": {"internal/dockerfile", "internal/image", "internal/sandbox"},
 
 	"internal/sandbox":             {},
-	"internal/sandbox/sandboxtest": {"internal/sandbox", "internal/tarball"},
-	"internal/sandbox/builtin": {"internal/image", "internal/sandbox", "internal/tarball",
+	"internal/sandbox/sandboxtest": {"internal/image", "internal/sandbox", "internal/tarball"},
+	"internal/sandbox/builtin": {"internal/image", "internal/imagebuild", "internal/sandbox", "internal/tarball",
 		"internal/sandbox/builtin/netpeer", "internal/sandbox/builtin/rootfs"},
 	"internal/sandbox/builtin/netpeer": {"internal/sandbox"},
 	"internal/sandbox/builtin/rootfs":  {"internal/image", "internal/sandbox"},
@@ -68,7 +70,7 @@ var allowed = map[string][]string{
 
 	"internal/redact": {},
 	"internal/jobdir": {"api", "client", "internal/model", "internal/result"},
-	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/imagebuild", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},

@@ -23,7 +23,7 @@ func (a *App) imageCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.imageListCommand(), a.imagePullCommand(), a.imageLoadCommand(), a.imagePruneCommand())
+	cmd.AddCommand(a.imageListCommand(), a.imagePullCommand(), a.imageLoadCommand(), a.imageBuildCommand(), a.imagePruneCommand())
 	return cmd
 }
 
@@ -132,17 +132,29 @@ func (a *App) imagePullCommand() *cobra.Command {
 }
 
 func (a *App) imageLoadCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "load PATH...",
-		Short:   "Load images from archives of `docker save` or folders in the OCI layout",
+	root := ""
+	cmd := &cobra.Command{
+		Use:   "load PATH...",
+		Short: "Load images from archives of `docker save` or folders in the OCI layout",
+		Long: "Load images from archives of `docker save` or folders in the layout of the OCI image specification, under the names that they have there. With --root, the " +
+			"archive is of the files of a root file system, as `docker export` and debootstrap give them, and becomes an image of that name.",
 		Example: "docker save my-image:1 -o my-image.tar && oddish image load my-image.tar",
 		Args:    someArgs("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if root != "" && len(args) > 1 {
+				return usagef("--root names one image, and there are %d archives", len(args))
+			}
 			return a.bringImages(cmd.Context(), args, func(ctx context.Context, store *image.Store, path string) ([]image.Image, error) {
+				if root != "" {
+					img, err := store.LoadRoot(ctx, a.path(path), root)
+					return []image.Image{img}, err
+				}
 				return store.Load(ctx, a.path(path))
 			})
 		},
 	}
+	cmd.Flags().StringVar(&root, "root", "", "`NAME` of an image that is made of the archive's files, such as my-base:1")
+	return cmd
 }
 
 // bringImages brings images into the store, one argument after the other.

@@ -3,6 +3,7 @@ package image
 import (
 	"bufio"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
 )
 
 // fetchTries is how often a layer's transfer is taken up again when it breaks off.
@@ -148,7 +150,7 @@ func fromFile(path string) Stream {
 		if err != nil {
 			return nil, err
 		}
-		in, err := decompressed(f)
+		in, err := Decompress(f)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("open layer %s: %w", filepath.Base(path), err), f.Close())
 		}
@@ -170,10 +172,10 @@ func (u unpacked) Close() error {
 	return all
 }
 
-// decompressed tells by the first bytes how a stream is packed: by gzip, by zstd or not at all.
-func decompressed(from io.ReadCloser) (io.ReadCloser, error) {
+// Decompress tells by the first bytes how a stream is packed, by gzip, zstd, xz, bzip2 or not at all, and undoes it. Closing what it gives closes from.
+func Decompress(from io.ReadCloser) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(from, 1<<16)
-	magic, err := in.Peek(4)
+	magic, err := in.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -184,7 +186,15 @@ func decompressed(from io.ReadCloser) (io.ReadCloser, error) {
 			return nil, err
 		}
 		return unpacked{z, []func() error{z.Close, from.Close}}, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		return unpacked{bzip2.NewReader(in), []func() error{from.Close}}, nil
+	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
+		z, err := xz.NewReader(in)
+		if err != nil {
+			return nil, err
+		}
+		return unpacked{z, []func() error{from.Close}}, nil
+	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(in)
 		if err != nil {
 			return nil, err

@@ -8,6 +8,7 @@
 //	names/<hash>.json            a name, such as debian:12, and the digest that it had when it was pulled
 //	chains/<chain id>/root       a root file system; never written to once it is there
 //	blobs/<digest>               layers that are being fetched; a fetch that was cut off goes on
+//	caches/<hash>                what builds keep between them
 //	locks/                       files that processes lock
 //
 // A chain id names the content of a sequence of layers, as in the OCI image specification. A new chain begins as hard

@@ -2,6 +2,8 @@ package image
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -51,6 +53,33 @@ func (s *Store) Load(ctx context.Context, path string) ([]Image, error) {
 		return nil, unusable("%s has no image for %s", path, Platform())
 	}
 	return all, nil
+}
+
+// LoadRoot enters an image of the files in an uncompressed tar archive under a name. It has the usual PATH and no other configuration.
+func (s *Store) LoadRoot(ctx context.Context, path, reference string) (Image, error) {
+	keys, err := nameKeys([]string{reference})
+	if err != nil {
+		return Image{}, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Image{}, fmt.Errorf("load an image's files: %w", err)
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return Image{}, fmt.Errorf("load an image's files: %w", err)
+	}
+	chain := "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	if err := s.Extend(ctx, "", chain, fromFile(path)); err != nil {
+		return Image{}, fmt.Errorf("load an image's files of %s: %w", path, err)
+	}
+	config := v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
+	img := Image{Digest: Digest("root " + chain), Chain: chain, Config: config, Platform: Platform()}
+	if img.Size, err = s.Measure(chain); err != nil {
+		return Image{}, fmt.Errorf("measure the image: %w", err)
+	}
+	return s.Put(img, keys...)
 }
 
 // local is an image that lies on this machine.

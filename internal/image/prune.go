@@ -161,7 +161,7 @@ func (s *Store) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, folder := range []string{"chains", "blobs"} {
+	for _, folder := range []string{"chains", "blobs", "caches"} {
 		entries, err := os.ReadDir(filepath.Join(s.dir, folder))
 		if err != nil {
 			return fmt.Errorf("look for what no image needs: %w", err)

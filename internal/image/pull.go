@@ -42,7 +42,7 @@ func (s *Store) Get(ctx context.Context, reference string, o Options) (Image, er
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Image{}, err
 	}
-	img, err := s.shared(ctx, "image "+key, func(ctx context.Context) (Image, error) {
+	img, err := s.Shared(ctx, "image "+key, func(ctx context.Context) (Image, error) {
 		if img, err := s.FindNamed(key); err == nil && !o.Fresh {
 			return img, nil // another process has fetched it
 		}

@@ -57,7 +57,7 @@ func Open(c Config) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	for _, name := range []string{"images", "names", "chains", "blobs", "locks"} {
+	for _, name := range []string{"images", "names", "chains", "blobs", "locks", "caches"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, name), 0o700); err != nil {
 			return nil, fmt.Errorf("open the image store: %w", err)
 		}
@@ -65,7 +65,7 @@ func Open(c Config) (*Store, error) {
 	return s, nil
 }
 
-// Root is the folder of a chain's root file system.
+// root is the folder of a chain's root file system.
 func (s *Store) root(chain string) string {
 	return filepath.Join(s.dir, "chains", fileName(chain), "root")
 }
@@ -150,9 +150,55 @@ func (s *Store) FindNamed(name string) (Image, error) {
 	return s.Find(n.Digest)
 }
 
-// shared runs fn once for all callers of the same key at a time, in this process and in others. It goes on when the caller that began
+// Root is the folder of a chain's root file system, which must not be written to; fs.ErrNotExist if the store does not have it. The chain counts as used now.
+func (s *Store) Root(chain string) (string, error) {
+	root := s.root(chain)
+	now := time.Now()
+	if err := os.Chtimes(filepath.Dir(root), now, now); err != nil {
+		return "", err
+	}
+	return root, nil
+}
+
+// NameKey is the name by which FindNamed and Put know what a reference names on this machine's platform. ErrUnusable if it is no reference.
+func NameKey(reference string) (string, error) {
+	keys, err := nameKeys([]string{reference})
+	if err != nil {
+		return "", err
+	}
+	return keys[0], nil
+}
+
+// Measure gives the bytes of the files of a chain.
+func (s *Store) Measure(chain string) (int64, error) { return sizeOf(s.root(chain)) }
+
+// Temp makes a file without a name, which is gone when it is closed.
+func (s *Store) Temp() (*os.File, error) {
+	f, err := os.CreateTemp(filepath.Join(s.dir, "blobs"), ".new-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// Cache is a folder of the store for what builds keep between them under a key. It is made if it is missing. unlock ends its use, which is exclusive
+// among processes.
+func (s *Store) Cache(ctx context.Context, key string) (dir string, unlock func(), err error) {
+	unlock, err = s.lock(ctx, "cache "+key)
+	if err != nil {
+		return "", nil, err
+	}
+	dir = filepath.Join(s.dir, "caches", fileName(Digest(key)))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		unlock()
+		return "", nil, fmt.Errorf("make a cache of builds: %w", err)
+	}
+	return dir, unlock, nil
+}
+
+// Shared runs fn once for all callers of the same key at a time, in this process and in others. It goes on when the caller that began
 // it leaves, since others may wait for it, and what it makes is of use later.
-func (s *Store) shared(ctx context.Context, key string, fn func(context.Context) (Image, error)) (Image, error) {
+func (s *Store) Shared(ctx context.Context, key string, fn func(context.Context) (Image, error)) (Image, error) {
 	done := s.flights.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
 		defer cancel()

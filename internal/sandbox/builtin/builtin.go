@@ -24,6 +24,7 @@ type Provider struct {
 	cgroups bool
 	images  *image.Store
 	starts  chan struct{} // holds a token for each sandbox being started
+	builds  chan struct{} // the same for images being built
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -47,6 +48,7 @@ func New(c Config) (*Provider, error) {
 		cgroups: cgroupsUsable(),
 		images:  c.Images,
 		starts:  make(chan struct{}, 2*runtime.NumCPU()),
+		builds:  make(chan struct{}, parallelBuilds),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -67,6 +69,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
 		HostImage:      true,
 		Images:         p.images != nil,
+		Build:          p.images != nil,
 		NoNetwork:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    fmt.Sprintf("%s:%d", netpeer.Gateway(), netpeer.ServicePort),

@@ -18,6 +18,9 @@ func (p *Provider) image(ctx context.Context, img sandbox.Image) (*image.Image, 
 	if img.Host {
 		return nil, nil
 	}
+	if img.Context != "" && (img.Reference == "" || img.ForceBuild) {
+		return p.built(ctx, img)
+	}
 	got, err := p.images.Get(ctx, img.Reference, image.Options{})
 	if errors.Is(err, image.ErrUnusable) {
 		err = fmt.Errorf("%w: %w", sandbox.ErrBuild, err)

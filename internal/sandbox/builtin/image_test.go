@@ -62,6 +62,9 @@ func withImages(t *testing.T, config v1.Config) (*Provider, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if _, err := images.LoadRoot(t.Context(), archive, "debian:bookworm-slim"); err != nil {
+		t.Fatal(err)
+	}
 	p, err := New(Config{Dir: t.TempDir(), Images: images})
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +98,7 @@ func TestConformanceOfImages(t *testing.T) {
 			return other
 		},
 		PublicAddr: func(testing.TB) string { return public },
+		Builds:     true,
 	})
 }
 
@@ -138,10 +142,10 @@ func TestImagesThatCannotBeHad(t *testing.T) {
 		want  error
 	}{
 		"missing":       {sandbox.Image{Reference: strings.Replace(ref, "base", "none", 1)}, sandbox.ErrBuild},
-		"a Dockerfile":  {sandbox.Image{Context: t.TempDir(), Digest: "x"}, sandbox.ErrUnsupported},
+		"no Dockerfile": {sandbox.Image{Context: t.TempDir(), Digest: "x"}, sandbox.ErrBuild},
 		"both":          {sandbox.Image{Host: true, Reference: ref}, sandbox.ErrUnsupported},
 		"none":          {sandbox.Image{}, sandbox.ErrUnsupported},
-		"built instead": {sandbox.Image{Reference: ref, Context: t.TempDir(), ForceBuild: true}, sandbox.ErrUnsupported},
+		"built instead": {sandbox.Image{Reference: ref, Context: t.TempDir(), Digest: "y", ForceBuild: true}, sandbox.ErrBuild},
 	} {
 		if _, err := p.Start(t.Context(), sandbox.Spec{Name: name, Owner: "test", Image: c.image}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)

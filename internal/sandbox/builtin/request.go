@@ -75,12 +75,11 @@ func (p *Provider) newRecord(id string, spec sandbox.Spec, img *image.Image) (re
 func (p *Provider) refuse(spec sandbox.Spec) error {
 	img := spec.Image
 	switch {
-	case img.Context != "" && (img.Reference == "" || img.ForceBuild), !img.Host && img.Reference == "":
-		return fmt.Errorf("the builtin sandbox does not build Dockerfiles yet: this task needs docker (--env docker), a docker_image, "+
-			"or, if this machine's own tools will do for it, image = \"host\" under [environment.oddish] in its task.toml: %w", sandbox.ErrUnsupported)
+	case !img.Host && img.Reference == "" && img.Context == "":
+		return fmt.Errorf("no image was given: %w", sandbox.ErrUnsupported)
 	case img.Host && img.Reference != "":
 		return fmt.Errorf("a sandbox is made of this machine's tools or of an image, not of both: %w", sandbox.ErrUnsupported)
-	case img.Reference != "" && p.images == nil:
+	case (img.Reference != "" || img.Context != "") && !img.Host && p.images == nil:
 		return fmt.Errorf("this builtin sandbox has no store of images: %w", sandbox.ErrUnsupported)
 	case spec.Resources.GPUs > 0:
 		return fmt.Errorf("the builtin sandbox has no GPUs: %w", sandbox.ErrUnsupported)

@@ -12,11 +12,13 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/runsc/container"
 
+	"oddish/internal/imagebuild"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin/netpeer"
 	"oddish/internal/sandbox/builtin/rootfs"
@@ -148,6 +150,11 @@ func (s *shim) buildRoot() (shell string, err error) {
 	if s.rec.Programs != "" { // the mount's place must be there: nobody can make it in a root that is read-only
 		plan.Dirs = append(plan.Dirs, rootfs.Dir{Path: sandbox.ProgramsDir, Mode: 0o755})
 	}
+	for _, m := range s.rec.Mounts {
+		if strings.HasPrefix(m.Target, imagebuild.ScratchDir+"/") {
+			plan.Dirs = append(plan.Dirs, rootfs.Dir{Path: m.Target, Mode: 0o755})
+		}
+	}
 	if err := rootfs.Isolate(); err != nil {
 		return "", err
 	}
@@ -180,6 +187,9 @@ func (s *shim) serve() {
 	terminate := make(chan os.Signal, 1)
 	signal.Notify(terminate, unix.SIGTERM)
 	select {
+	case <-s.orphaned():
+		s.status.Detail = "the process that started it is gone"
+		s.destroy()
 	case how := <-s.ended:
 		s.status.OutOfMemory = oomKills(s.rec.Cgroup) > 0
 		s.status.Detail = how
@@ -197,6 +207,26 @@ func (s *shim) serve() {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Error("status not written", "error", err)
 	}
+}
+
+// orphanPoll is how often the shim of a sandbox that is tied to its maker looks whether that is there.
+const orphanPoll = time.Second
+
+// orphaned is closed when the process that started a tied sandbox is gone.
+func (s *shim) orphaned() <-chan struct{} {
+	if !s.rec.Tied {
+		return nil
+	}
+	gone, maker := make(chan struct{}), os.Getppid()
+	go func() {
+		tick := time.NewTicker(orphanPoll)
+		defer tick.Stop()
+		for os.Getppid() == maker {
+			<-tick.C
+		}
+		close(gone)
+	}()
+	return gone
 }
 
 // destroy ends everything that start began. It can be called at any stage of it.

@@ -60,7 +60,21 @@ func ociSpec(r record, dir stateDir) *specs.Spec {
 			Destination: sandbox.ProgramsDir, Type: "bind", Source: r.Programs, Options: []string{"bind", "ro", "nosuid", "nodev"},
 		})
 	}
+	for _, m := range r.Mounts {
+		spec.Mounts = append(spec.Mounts, ociMount(m))
+	}
 	return spec
+}
+
+func ociMount(m mount) specs.Mount {
+	if m.Source == "" {
+		return specs.Mount{Destination: m.Target, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777"}}
+	}
+	access := "ro"
+	if m.Writable {
+		access = "rw"
+	}
+	return specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: []string{"bind", access, "nosuid", "nodev"}}
 }
 
 // capabilities of root in the sandbox: those that container engines give.

@@ -56,8 +56,18 @@ type record struct {
 	ServiceSocket string            `json:"service_socket,omitempty"`
 	Programs      string            `json:"programs,omitempty"`
 	Hide          []string          `json:"hide,omitempty"`
+	Mounts        []mount           `json:"mounts,omitempty"`
+	// Tied: the sandbox ends when the process that started it is gone.
+	Tied bool `json:"tied,omitempty"`
 	// Cgroup is the name of the control group, "" where groups can't be used.
 	Cgroup string `json:"cgroup,omitempty"`
+}
+
+// mount shows a folder or a file of this machine, or an empty file system in memory.
+type mount struct {
+	Source   string `json:"source,omitempty"` // empty: in memory
+	Target   string `json:"target"`           // it is there
+	Writable bool   `json:"writable,omitempty"`
 }
 
 // phase of a sandbox's life, as the shim sees it.

@@ -18,6 +18,9 @@ import (
 	"gvisor.dev/gvisor/pkg/urpc"
 )
 
+// errNoAccount marks the lack of a user or a group; its text is in the words around it.
+var errNoAccount = errors.New("")
+
 // user is who a command runs as.
 type user struct {
 	uid, gid uint32
@@ -73,7 +76,7 @@ func findGroup(name, group string) (uint32, error) {
 			return uint32(gid), nil
 		}
 	}
-	return 0, fmt.Errorf("the sandbox has no group %q", name)
+	return 0, fmt.Errorf("the sandbox has no group %q%w", name, errNoAccount)
 }
 
 // findUser searches passwd for a login name or a number. login is empty for a number without an entry.
@@ -100,7 +103,7 @@ func findUser(name, passwd string) (u user, login string, err error) {
 	if numErr == nil {
 		return user{uid: uint32(number), home: "/"}, "", nil
 	}
-	return user{}, "", fmt.Errorf("the sandbox has no user %q", name)
+	return user{}, "", fmt.Errorf("the sandbox has no user %q%w", name, errNoAccount)
 }
 
 // memberships lists the groups that name the login as a member.

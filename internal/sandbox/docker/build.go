@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/build"
@@ -130,7 +131,16 @@ func ignoring(dir string) (func(rel string, isDir bool) bool, error) {
 			return true
 		}
 		ignored, err := matcher.MatchesOrParentMatches(rel)
-		// A folder is walked all the same where a later pattern takes something in it back.
-		return err != nil || !ignored || isDir && matcher.Exclusions()
+		return err != nil || !ignored || isDir && takenBack(matcher, rel)
 	}, nil
+}
+
+// takenBack reports whether a pattern takes back something in an ignored folder, so that it is walked all the same.
+func takenBack(matcher *patternmatcher.PatternMatcher, dir string) bool {
+	for _, p := range matcher.Patterns() {
+		if p.Exclusion() && strings.HasPrefix(p.String()+"/", dir+"/") {
+			return true
+		}
+	}
+	return false
 }

@@ -17,6 +17,8 @@ func TestConformance(t *testing.T) {
 		Image:      sandbox.Image{Reference: baseImage},
 		Other:      func(t testing.TB) sandbox.Provider { return newProvider(t) },
 		PublicAddr: bridgeAddr,
+		Builds:     true,
+		NoBuildKit: true,
 	})
 }
 

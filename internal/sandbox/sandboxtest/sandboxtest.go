@@ -37,6 +37,8 @@ type Config struct {
 	// PublicAddr gives the numeric host:port of a TCP server that a sandbox with the public network
 	// must reach, or "" if this machine has none. Nil: there is none.
 	PublicAddr func(testing.TB) string
+	// Builds: Dockerfiles are built, on an image debian:bookworm-slim that is there. NoBuildKit: but not those in BuildKit's extension of the language.
+	Builds, NoBuildKit bool
 }
 
 // suite is a run of the suite; its methods are the cases, a file for each subject.
@@ -64,6 +66,7 @@ func Run(t *testing.T, c Config) {
 		groups["tree"] = s.treeCases()
 		groups["reach"] = s.reachCases()
 		groups["programs"] = s.programCases()
+		groups["build"] = s.buildCases()
 	}
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {
