@@ -7,10 +7,15 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 )
 
-// supported refuses what the builder does not do.
+// supported refuses what the builder does not do, as far as it can be told before variables have their values.
 func supported(c instructions.Command) error {
 	switch c := c.(type) {
 	case *instructions.RunCommand:
+		if err := c.Expand(func(word string) (string, error) { return word, nil }); err == nil {
+			if err := SupportedMounts(c); err != nil {
+				return err
+			}
+		}
 		return supportedRun(c)
 	case *instructions.CopyCommand:
 		if c.Parents {
@@ -39,6 +44,11 @@ func supportedRun(c *instructions.RunCommand) error {
 	if instructions.GetNetwork(c) == instructions.NetworkHost {
 		return unsupported("RUN --network=host")
 	}
+	return nil
+}
+
+// SupportedMounts refuses mounts of a RUN that the builder does not do, once it is expanded.
+func SupportedMounts(c *instructions.RunCommand) error {
 	for _, m := range instructions.GetMounts(c) {
 		switch {
 		case m.Type == instructions.MountTypeSSH:

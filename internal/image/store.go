@@ -65,6 +65,9 @@ func Open(c Config) (*Store, error) {
 	return s, nil
 }
 
+// Dir is the folder of the store.
+func (s *Store) Dir() string { return s.dir }
+
 // root is the folder of a chain's root file system.
 func (s *Store) root(chain string) string {
 	return filepath.Join(s.dir, "chains", fileName(chain), "root")

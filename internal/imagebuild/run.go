@@ -16,6 +16,7 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 
+	"oddish/internal/dockerfile"
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
 )
@@ -25,6 +26,9 @@ const outputTail = 2000
 
 // run carries out a RUN.
 func (s *stage) run(ctx context.Context, c *instructions.RunCommand) error {
+	if err := dockerfile.SupportedMounts(c); err != nil {
+		return failed(err)
+	}
 	argv, script, err := s.commandLine(c)
 	if err != nil {
 		return failed(err)

@@ -21,6 +21,7 @@ import (
 // stage is a stage as far as it is done.
 type stage struct {
 	*project
+	number int
 	chain  string
 	config v1.Config
 	vars   *variables
@@ -73,7 +74,7 @@ func (p *project) begin(ctx context.Context, number int, from *instructions.Stag
 	if base == "" {
 		return nil, failedf("FROM %s names nothing: its arguments are empty", from.BaseName)
 	}
-	s := &stage{project: p}
+	s := &stage{project: p, number: number}
 	if earlier, is := instructions.HasStage(p.file.Stages[:number], base); is {
 		done, err := p.stage(ctx, earlier)
 		if err != nil {
@@ -123,6 +124,9 @@ func (s *stage) named(ctx context.Context, from string) (*source, error) {
 		}
 	}
 	chain := ""
+	if is && number >= s.number {
+		return nil, failedf("stage %s comes later, or is this one", from)
+	}
 	if is {
 		done, err := s.project.stage(ctx, number)
 		if err != nil {

@@ -55,7 +55,7 @@ func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, 
 	})
 	switch {
 	case errors.Is(err, imagebuild.ErrFailed), errors.Is(err, image.ErrUnusable):
-		return nil, fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err)
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	case err != nil:
 		return nil, fmt.Errorf("build image of %s: %w", img.Context, err)
 	}

@@ -28,6 +28,7 @@ func (s *box) Upload(ctx context.Context, dst string, tar io.Reader) error {
 		Script: `mkdir -p -- "$D" && exec tar -x -p -o -f - -C "$D"`,
 		Env:    map[string]string{"D": path.Clean(dst)},
 		Dir:    "/",
+		User:   "0",
 		Stdin:  tar,
 		Stderr: &errs,
 	})
@@ -54,6 +55,7 @@ elif [ -e "$S" ] || [ -L "$S" ]; then exec tar -c -f - -C "$P" -- "$B"
 else exit 44; fi`,
 		Env:    map[string]string{"S": path.Clean(src), "P": path.Dir(path.Clean(src)), "B": path.Base(src)},
 		Dir:    "/",
+		User:   "0",
 		Stdout: tar,
 		Stderr: &errs,
 	})

@@ -118,6 +118,9 @@ func TestASandboxIsAsItsImageSays(t *testing.T) {
 	})
 	want(t, s, `echo "$PATH $COLOUR $SHAPE $PWD $(id -un):$(id -gn)"`, "/usr/bin:/bin:/mine red round /srv/work nobody:daemon")
 	want(t, s, `. /etc/os-release; echo "$ID"; cat /etc/hostname; [ -e /root/go ] || echo "nothing of this machine"`, "debian\n"+s.ID()+"\nnothing of this machine")
+	if err := s.Upload(t.Context(), "/made/here", strings.NewReader(strings.Repeat("\x00", 1024))); err != nil {
+		t.Errorf("files are put by root, whoever the image's user is: %v", err)
+	}
 	var out strings.Builder
 	if code, err := s.Exec(t.Context(), sandbox.Command{Script: "rm -rf /etc/passwd /usr/share/doc && echo x >/bin/new && echo changed", User: "0", Stdout: &out}); err != nil || code != 0 || out.String() != "changed\n" {
 		t.Fatalf("status %d, %v: %s", code, err, out.String())
