@@ -144,6 +144,7 @@ type AgentConfig struct {
 	OverrideTimeoutSec      *float64          `json:"override_timeout_sec,omitempty"`
 	OverrideSetupTimeoutSec *float64          `json:"override_setup_timeout_sec,omitempty"`
 	MaxTimeoutSec           *float64          `json:"max_timeout_sec,omitempty"`
+	ExtraAllowedHosts       []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"while the agent works, beside those of the task"`
 	// What follows is not Harbor's. BaseURL is the address of the model's API instead of the provider's (the worker's key is not sent
 	// there), Budget bounds each trial, RecordModel keeps what was asked and answered, and Replay answers with what was kept of another experiment.
 	BaseURL string `json:"base_url,omitempty" maxLength:"2048"`
@@ -219,6 +220,7 @@ type EnvironmentConfig struct {
 	OverrideMemoryMB  *int              `json:"override_memory_mb,omitempty"`
 	OverrideStorageMB *int              `json:"override_storage_mb,omitempty"`
 	OverrideGPUs      *int              `json:"override_gpus,omitempty"`
+	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
 	Env               map[string]string `json:"env,omitempty"`
 	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
 }

@@ -25,16 +25,17 @@ type arm struct {
 	Record  bool
 	Replay  string // experiment
 	Helper  string
+	Hosts   []string // extra allowed ones
 }
 
 // config is the arm's own configuration; nil: it has none.
 func (r *arm) config() *api.AgentConfig {
-	if len(r.Env)+len(r.Kwargs)+len(r.MCP)+len(r.Skills) == 0 && r.Base == "" && r.BaseURL == "" && r.Budget == nil && !r.Record && r.Replay == "" && r.Helper == "" {
+	if len(r.Env)+len(r.Kwargs)+len(r.MCP)+len(r.Skills)+len(r.Hosts) == 0 && r.Base == "" && r.BaseURL == "" && r.Budget == nil && !r.Record && r.Replay == "" && r.Helper == "" {
 		return nil
 	}
 	return &api.AgentConfig{
 		Env: r.Env, Kwargs: r.Kwargs, Base: r.Base, MCPServers: r.MCP, Skills: r.Skills, BaseURL: r.BaseURL, Budget: r.Budget, RecordModel: r.Record,
-		Replay: r.Replay, HelperModel: r.Helper,
+		Replay: r.Replay, HelperModel: r.Helper, ExtraAllowedHosts: r.Hosts,
 	}
 }
 

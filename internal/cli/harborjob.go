@@ -53,6 +53,7 @@ type harborAgent struct {
 	OverrideTimeout *float64 `yaml:"override_timeout_sec"`
 	OverrideSetup   *float64 `yaml:"override_setup_timeout_sec"`
 	MaxTimeout      *float64 `yaml:"max_timeout_sec"`
+	ExtraHosts      []string `yaml:"extra_allowed_hosts"`
 }
 
 type harborTask struct {
@@ -72,14 +73,15 @@ type harborDataset struct {
 }
 
 type harborEnv struct {
-	Type              *string `yaml:"type"`
-	ImportPath        *string `yaml:"import_path"`
-	Delete            any     `yaml:"delete"`
-	ForceBuild        *bool   `yaml:"force_build"`
-	OverrideCPUs      *int    `yaml:"override_cpus"`
-	OverrideMemoryMB  *int    `yaml:"override_memory_mb"`
-	OverrideStorageMB *int    `yaml:"override_storage_mb"`
-	OverrideGPUs      *int    `yaml:"override_gpus"`
+	Type              *string  `yaml:"type"`
+	ImportPath        *string  `yaml:"import_path"`
+	Delete            any      `yaml:"delete"`
+	ForceBuild        *bool    `yaml:"force_build"`
+	OverrideCPUs      *int     `yaml:"override_cpus"`
+	OverrideMemoryMB  *int     `yaml:"override_memory_mb"`
+	OverrideStorageMB *int     `yaml:"override_storage_mb"`
+	OverrideGPUs      *int     `yaml:"override_gpus"`
+	ExtraHosts        []string `yaml:"extra_allowed_hosts"`
 }
 
 type harborVerifier struct {
@@ -121,8 +123,12 @@ func (j *harborJob) sweep() (*sweepFile, error) {
 	f := &sweepFile{
 		ExperimentID: j.JobName, DisableVerification: j.Verifier.Disable, OverrideCPUs: j.Env.OverrideCPUs, OverrideMemoryMB: j.Env.OverrideMemoryMB,
 		OverrideStorageMB: j.Env.OverrideStorageMB, OverrideGPUs: j.Env.OverrideGPUs,
+		envHosts:   j.Env.ExtraHosts,
 		extraPaths: j.ExtraInstructionPaths, extraTexts: j.ExtraInstructions,
 		multipliers: [5]*float64{j.Multiplier, j.AgentMultiplier, j.VerifMultiplier, j.SetupMultiplier, j.BuildMultiplier},
+	}
+	if err := checkHosts("environment.extra_allowed_hosts", j.Env.ExtraHosts); err != nil {
+		return nil, err
 	}
 	for _, m := range f.multipliers {
 		if m != nil && *m <= 0 {
@@ -169,7 +175,10 @@ func (j *harborJob) takeAgents(f *sweepFile) error {
 		case a.Name == "":
 			a.Name = "oracle"
 		}
-		s := sweepAgent{Name: a.Name, Env: a.Env, Kwargs: a.Kwargs, NTrials: &attempts}
+		if err := checkHosts(fmt.Sprintf("agents[%d].extra_allowed_hosts", i), a.ExtraHosts); err != nil {
+			return err
+		}
+		s := sweepAgent{Name: a.Name, Env: a.Env, Kwargs: a.Kwargs, NTrials: &attempts, hosts: a.ExtraHosts}
 		if a.ModelName != nil {
 			s.ModelName = *a.ModelName
 		}

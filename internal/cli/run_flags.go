@@ -6,6 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"oddish/internal/task"
 )
 
 // runFlags are the flags of `oddish run` as they were given.
@@ -45,6 +47,8 @@ type runFlags struct {
 	artifacts   []string
 	extraPaths  []string
 	extraTexts  []string
+	envHosts    []string
+	agentHosts  []string
 	maxAttempts int
 	multipliers [5]float64 // see multiplierFlags
 
@@ -141,6 +145,8 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noForce, "no-force-build", false, "use an image that exists")
 	fs.BoolVar(&f.noVerify, "disable-verification", false, "do not run the tests; trials have no reward")
 	fs.BoolVar(&f.verify, "enable-verification", false, "run the tests even if the sweep file says no")
+	fs.StringArrayVar(&f.envHosts, "allow-environment-host", nil, "`HOST`: name, *.suffix, address or CIDR block that tasks without a public network may reach as well; repeatable")
+	fs.StringArrayVar(&f.agentHosts, "allow-agent-host", nil, "`HOST`: the same, while the agent works; repeatable")
 	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
 	fs.StringArrayVar(&f.extraPaths, "extra-instruction-path", nil, "`FILE`: append its text to what the tasks tell the agents, in every step; repeatable")
 	fs.StringArrayVar(&f.extraTexts, "extra-instruction", nil, "`TEXT`: append this, after the files; repeatable")
@@ -230,7 +236,23 @@ func (f *runFlags) check() error {
 	case f.given("priority") && f.priority != "low" && f.priority != "high":
 		return usagef("--priority %q: want low or high", f.priority)
 	}
+	if err := checkHosts("--allow-environment-host", f.envHosts); err != nil {
+		return err
+	}
+	if err := checkHosts("--allow-agent-host", f.agentHosts); err != nil {
+		return err
+	}
 	return f.checkNumbers()
+}
+
+// checkHosts refuses what is no host of an allowlist.
+func checkHosts(flag string, hosts []string) error {
+	for _, h := range hosts {
+		if _, err := task.NormalizeHost(h); err != nil {
+			return usagef("%s: %v", flag, err)
+		}
+	}
+	return nil
 }
 
 func isHTTP(address string) bool {

@@ -17,11 +17,14 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		force := f.forceBuild
 		e.ForceBuild = &force
 	}
+	if e.ExtraAllowedHosts = f.envHosts; len(f.envHosts) == 0 {
+		e.ExtraAllowedHosts = file.envHosts
+	}
 	if len(f.envKwargs) > 0 {
 		e.Kwargs = f.envKwargs
 	}
 	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
-		e.ForceBuild != nil || e.Kwargs != nil
+		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0
 	if set {
 		h.Environment = e
 	}

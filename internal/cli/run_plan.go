@@ -120,6 +120,9 @@ func (a *App) planArms(f *runFlags, file *sweepFile) ([]arm, error) {
 		if r.NTrials == 0 || f.given("n-trials") {
 			r.NTrials = f.nTrials
 		}
+		if len(f.agentHosts) > 0 {
+			r.Hosts = f.agentHosts
+		}
 		r.Env = merged(r.Env, f.agentEnv)
 		kwargs := map[string]any{}
 		for k, v := range r.Kwargs {

@@ -45,6 +45,7 @@ type sweepFile struct {
 	artifacts   []api.Artifact
 	extraPaths  []string // extra instructions, as runFlags has them
 	extraTexts  []string
+	envHosts    []string
 	notes       []string // what was left out
 }
 
@@ -58,6 +59,8 @@ type sweepAgent struct {
 	TimeoutMinutes any `yaml:"timeout_minutes"`
 	NConcurrent    any `yaml:"n_concurrent"`
 	Concurrency    any `yaml:"concurrency"`
+
+	hosts []string // that it may reach as well, of Harbor's job configurations
 }
 
 // readSweepFile reads a sweep file, or a job configuration of Harbor's, in YAML, of which JSON is a part. Unknown keys are errors with their place.

@@ -58,6 +58,7 @@ type AgentConfig struct {
 	OverrideTimeoutSec      *float64          `json:"override_timeout_sec"`
 	OverrideSetupTimeoutSec *float64          `json:"override_setup_timeout_sec"`
 	MaxTimeoutSec           *float64          `json:"max_timeout_sec"`
+	ExtraAllowedHosts       []string          `json:"extra_allowed_hosts,omitempty"`
 	Kwargs                  map[string]any    `json:"kwargs,omitempty"`
 	Env                     map[string]string `json:"env,omitempty"`
 }
@@ -75,6 +76,7 @@ type EnvironmentConfig struct {
 	OverrideMemoryMB        *int              `json:"override_memory_mb"`
 	OverrideStorageMB       *int              `json:"override_storage_mb"`
 	OverrideGPUs            *int              `json:"override_gpus"`
+	ExtraAllowedHosts       []string          `json:"extra_allowed_hosts,omitempty"`
 	Env                     map[string]string `json:"env,omitempty"`
 	Kwargs                  map[string]string `json:"kwargs,omitempty"`
 }
@@ -124,6 +126,7 @@ func NewTrialConfig(s api.TrialSpec, taskPath, trialsDir string, getenv func(str
 			OverrideTimeoutSec:      s.AgentConfig.OverrideTimeoutSec,
 			OverrideSetupTimeoutSec: s.AgentConfig.OverrideSetupTimeoutSec,
 			MaxTimeoutSec:           s.AgentConfig.MaxTimeoutSec,
+			ExtraAllowedHosts:       s.AgentConfig.ExtraAllowedHosts,
 			Kwargs:                  maskValues(s.AgentConfig.Kwargs),
 			Env:                     MaskEnv(s.AgentConfig.Env, getenv),
 		},
@@ -157,7 +160,7 @@ func newEnvironmentConfig(kind string, e *api.EnvironmentConfig, getenv func(str
 	}
 	c.ForceBuild = orElse(e.ForceBuild, false)
 	c.OverrideCPUs, c.OverrideMemoryMB = e.OverrideCPUs, e.OverrideMemoryMB
-	c.OverrideStorageMB, c.OverrideGPUs = e.OverrideStorageMB, e.OverrideGPUs
+	c.OverrideStorageMB, c.OverrideGPUs, c.ExtraAllowedHosts = e.OverrideStorageMB, e.OverrideGPUs, e.ExtraAllowedHosts
 	c.Env, c.Kwargs = MaskEnv(e.Env, getenv), MaskEnv(e.Kwargs, getenv)
 	return c
 }

@@ -96,6 +96,29 @@ type Sandbox interface {
 	Stop(ctx context.Context) error
 }
 
+// As finds out whether a sandbox, or one that it wraps (by a method Unwrap() Sandbox), is of a kind that can do more, such as NetworkLogger.
+func As[T any](s Sandbox) (T, bool) {
+	for s != nil {
+		if t, is := s.(T); is {
+			return t, true
+		}
+		w, wraps := s.(interface{ Unwrap() Sandbox })
+		if !wraps {
+			break
+		}
+		s = w.Unwrap()
+	}
+	var none T
+	return none, false
+}
+
+// NetworkLogger is a Sandbox that keeps a log of what it tried to reach.
+type NetworkLogger interface {
+	// NetworkLog writes the log as it is now: a line of JSON for each connection that is over or was refused, and each question for a name that
+	// was refused. See docs/results.md for its fields.
+	NetworkLog(ctx context.Context, to io.Writer) error
+}
+
 // Capabilities is what a provider can do.
 type Capabilities struct {
 	// Image kinds.

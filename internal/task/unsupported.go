@@ -21,12 +21,10 @@ func (t *Task) Unsupported() []string {
 	add(t.HasCompose(), "environment/%s", ComposeFile)
 	unsupportedEnvironment(&c.Environment, "environment", add)
 	add(otherService(c.Artifacts), "artifacts of another service than %s", ServiceMain)
-	add(c.Agent.Network.Mode == NetworkAllowlist, `agent.network_mode = "allowlist"`)
 	unsupportedVerifier(&c.Verifier, "verifier", add)
 	for _, s := range c.Steps {
 		at := fmt.Sprintf("steps.%s", s.Name)
 		add(otherService(s.Artifacts), "artifacts of another service than %s", ServiceMain)
-		add(s.Agent.Network.Mode == NetworkAllowlist, `%s.agent.network_mode = "allowlist"`, at)
 		unsupportedVerifier(&s.Verifier, at+".verifier", add)
 	}
 	for _, p := range t.Parts() {
@@ -40,7 +38,6 @@ func (t *Task) Unsupported() []string {
 }
 
 func unsupportedVerifier(v *Verifier, at string, add func(bool, string, ...any)) {
-	add(v.Network.Mode == NetworkAllowlist, `%s.network_mode = "allowlist"`, at)
 	add(slices.ContainsFunc(v.Collect, func(c Collect) bool { return c.Service != ServiceMain }),
 		"[[%s.collect]] in another service than %s", at, ServiceMain)
 	if v.Environment != nil {
@@ -52,7 +49,6 @@ func unsupportedEnvironment(e *Environment, at string, add func(bool, string, ..
 	add(e.OS == OSWindows, `%s.os = "windows"`, at)
 	add(e.GPUs != nil && *e.GPUs > 0, "%s.gpus", at)
 	add(e.TPU != nil, "%s.tpu", at)
-	add(e.Network.Mode == NetworkAllowlist, `%s.network_mode = "allowlist"`, at)
 }
 
 func otherService(list []Artifact) bool {

@@ -208,6 +208,8 @@ type journaled struct {
 	journal *journal
 }
 
+func (j journaled) Unwrap() sandbox.Sandbox { return j.Sandbox }
+
 func (j journaled) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
 	j.journal.add(Entry{Event: eventProcess, ID: p.Name})
 	return j.Sandbox.Run(ctx, p)

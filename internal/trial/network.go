@@ -1,9 +1,12 @@
 package trial
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"oddish/internal/result"
@@ -14,6 +17,61 @@ import (
 // network gives a policy of the task's as sandboxes take it.
 func network(p task.NetworkPolicy) sandbox.Network {
 	return sandbox.Network{Mode: sandbox.NetworkMode(p.Mode), Hosts: p.AllowedHosts}
+}
+
+// opened adds hosts of the run to a policy. They change nothing where everything is open, and no network becomes one with just those hosts.
+func (r *run) opened(n sandbox.Network, what string, hosts []string) (sandbox.Network, error) {
+	if len(hosts) == 0 {
+		return n, nil
+	}
+	if n.Mode == "" || n.Mode == sandbox.NetworkPublic {
+		r.log.Warn("extra allowed hosts have no meaning where the network is public", "of", what)
+		return n, nil
+	}
+	more := sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: slices.Clone(n.Hosts)}
+	for _, h := range hosts {
+		host, err := task.NormalizeHost(h)
+		if err != nil {
+			return n, result.Errorf(result.ValueError, "extra allowed hosts of the %s: %v", what, err)
+		}
+		if !slices.Contains(more.Hosts, host) {
+			more.Hosts = append(more.Hosts, host)
+		}
+	}
+	return more, nil
+}
+
+// openEnvironment adds the run's hosts to the policy that a sandbox starts with.
+func (r *run) openEnvironment(s *sandbox.Spec) (err error) {
+	if e := r.Spec.Harbor.Environment; e != nil {
+		s.Network, err = r.opened(s.Network, "environment", e.ExtraAllowedHosts)
+	}
+	return err
+}
+
+// saveNetworkLog keeps what a sandbox tried to reach, if it knows: of the agent's in the trial's folder, of a separate verifier's beside its logs.
+func (r *run) saveNetworkLog(ctx context.Context, box sandbox.Sandbox) {
+	logger, can := sandbox.As[sandbox.NetworkLogger](box)
+	if !can {
+		return
+	}
+	dir := r.dir
+	if r.step != nil && r.step.box != nil && r.step.box.ID() == box.ID() {
+		dir = r.step.verifierDir()
+	}
+	err := r.writeNetworkLog(ctx, logger, filepath.Join(dir, result.NetworkFile))
+	if err != nil {
+		r.log.Warn("log of connections not kept", "error", err)
+	}
+}
+
+// writeNetworkLog writes no file where nothing was tried.
+func (r *run) writeNetworkLog(ctx context.Context, logger sandbox.NetworkLogger, path string) error {
+	var log bytes.Buffer
+	if err := logger.NetworkLog(ctx, &log); err != nil || log.Len() == 0 {
+		return err
+	}
+	return os.WriteFile(path, log.Bytes(), 0o644)
 }
 
 func samePolicy(a, b sandbox.Network) bool {
@@ -33,6 +91,10 @@ func (r *run) planNetwork(p *plan, s *stepPlan) error {
 	s.agentNetwork, s.verifierNetwork = p.spec.Network, s.baseline(p)
 	if s.Agent.Network.Mode != "" {
 		s.agentNetwork = network(s.Agent.Network)
+	}
+	var err error
+	if s.agentNetwork, err = r.opened(s.agentNetwork, "agent", r.Spec.AgentConfig.ExtraAllowedHosts); err != nil {
+		return err
 	}
 	if s.Verifier.Network.Mode != "" && !p.disabled {
 		s.verifierNetwork = network(s.Verifier.Network)

@@ -180,6 +180,9 @@ func (r *run) tellSecrets(given, resolved map[string]string) {
 func (r *run) planSandbox(p *plan) error {
 	s := &p.spec
 	r.describeSandbox(s, &p.task.Config.Environment)
+	if err := r.openEnvironment(s); err != nil {
+		return err
+	}
 	s.Name = r.Spec.TrialName
 	if info, _ := agent.Find(r.Spec.Agent); info.Packaged && r.Provider.Capabilities().Programs {
 		var err error

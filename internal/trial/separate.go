@@ -44,6 +44,11 @@ func (r *run) planVerifier(p *plan, s *stepPlan) error {
 		return err
 	}
 	r.describeSandbox(&sep.spec, env)
+	if !s.OwnEnvironment {
+		if err := r.openEnvironment(&sep.spec); err != nil {
+			return err
+		}
+	}
 	sep.spec.Name = r.Spec.TrialName + verifierSuffix
 	if err := r.verifierImage(p, s, sep); err != nil {
 		return err

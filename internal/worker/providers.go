@@ -101,6 +101,9 @@ type trackedSandbox struct {
 	stopped func()
 }
 
+// Unwrap gives the provider's own.
+func (s *trackedSandbox) Unwrap() sandbox.Sandbox { return s.Sandbox }
+
 // Stop ends the use of the sandbox also when it fails, so that the reaper tries again.
 func (s *trackedSandbox) Stop(ctx context.Context) error {
 	defer s.stopped()

@@ -71,6 +71,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		Images:         p.images != nil,
 		Build:          p.images != nil,
 		NoNetwork:      true,
+		Allowlist:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    fmt.Sprintf("%s:%d", netpeer.Gateway(), netpeer.ServicePort),
 		Programs:       true,

@@ -14,6 +14,7 @@ import (
 
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin/netpeer"
 )
 
 const (
@@ -93,9 +94,14 @@ func refuseNetwork(n sandbox.Network) error {
 	switch n.Mode {
 	case "", sandbox.NetworkPublic, sandbox.NetworkNone:
 		return nil
+	case sandbox.NetworkAllowlist:
+		if _, err := netpeer.NewAllow(n.Hosts, nil); err != nil {
+			return fmt.Errorf("allowed hosts: %w: %w", err, sandbox.ErrUnsupported)
+		}
+		return nil
 	}
-	return fmt.Errorf("the builtin sandbox has no network mode %q (it has %q and %q): %w",
-		n.Mode, sandbox.NetworkPublic, sandbox.NetworkNone, sandbox.ErrUnsupported)
+	return fmt.Errorf("the builtin sandbox has no network mode %q (it has %q, %q and %q): %w",
+		n.Mode, sandbox.NetworkPublic, sandbox.NetworkNone, sandbox.NetworkAllowlist, sandbox.ErrUnsupported)
 }
 
 func parseOptions(options map[string]string) (private bool, err error) {

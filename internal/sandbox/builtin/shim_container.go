@@ -116,7 +116,11 @@ func (s *shim) connect() error {
 	for _, fd := range fds {
 		enlargeBuffer(fd)
 	}
-	s.peer, err = netpeer.New(netpeer.Config{FD: fds[0], Policy: policy, Service: s.rec.ServiceSocket, Log: s.log})
+	traffic, err := openTraffic(s.dir.traffic(), s.log)
+	if err != nil {
+		return err
+	}
+	s.peer, err = netpeer.New(netpeer.Config{FD: fds[0], Policy: policy, Service: s.rec.ServiceSocket, Record: traffic.record, Log: s.log})
 	if err != nil {
 		return err
 	}

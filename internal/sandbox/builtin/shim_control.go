@@ -65,6 +65,8 @@ func policyFor(n sandbox.Network, allowPrivate bool) (netpeer.Policy, error) {
 		return netpeer.Public{AllowPrivate: allowPrivate}, nil
 	case sandbox.NetworkNone:
 		return netpeer.None{}, nil
+	case sandbox.NetworkAllowlist:
+		return netpeer.NewAllow(n.Hosts, nil)
 	}
 	return nil, fmt.Errorf("network mode %q: %w", n.Mode, sandbox.ErrUnsupported)
 }

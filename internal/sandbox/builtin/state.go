@@ -22,6 +22,7 @@ func (d stateDir) record() string  { return filepath.Join(string(d), "sandbox.js
 func (d stateDir) status() string  { return filepath.Join(string(d), "status.json") }
 func (d stateDir) lock() string    { return filepath.Join(string(d), "lock") }
 func (d stateDir) log() string     { return filepath.Join(string(d), "shim.log") }
+func (d stateDir) traffic() string { return filepath.Join(string(d), "network.jsonl") }
 func (d stateDir) runsc() string   { return filepath.Join(string(d), "runsc") }
 func (d stateDir) bundle() string  { return filepath.Join(string(d), "bundle") }
 func (d stateDir) root() string    { return filepath.Join(string(d), "root") }

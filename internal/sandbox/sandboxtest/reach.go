@@ -1,9 +1,11 @@
 package sandboxtest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"oddish/internal/sandbox"
@@ -17,6 +19,10 @@ func (s *suite) reachCases() map[string]func(*testing.T) {
 		"a switch takes effect in both directions":            s.reachSwitch,
 		"a sandbox has a loopback of its own":                 s.ownLoopback,
 		"an unknown network mode is refused":                  s.unknownMode,
+		"an allowlist opens addresses":                        s.allowAddresses,
+		"an allowlist can be switched":                        s.allowSwitch,
+		"an allowlist answers no other names":                 s.allowNames,
+		"what was tried is logged":                            s.networkLog,
 	}
 }
 
@@ -101,6 +107,81 @@ func (s *suite) reachSwitch(t *testing.T) {
 			got = reaches(t, sb, addr)
 		}
 		equal(t, fmt.Sprintf("%s is reached with %s", addr, mode), got, want)
+	}
+}
+
+// allowing starts a sandbox that may reach the hosts.
+func (s *suite) allowing(t *testing.T, hosts ...string) sandbox.Sandbox {
+	t.Helper()
+	if !s.Provider.Capabilities().Allowlist {
+		t.Skip("not claimed")
+	}
+	return s.start(t, func(spec *sandbox.Spec) { spec.Network = sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: hosts} })
+}
+
+func (s *suite) allowAddresses(t *testing.T) {
+	addr := s.public(t)
+	host, _, _ := net.SplitHostPort(addr)
+	for _, hosts := range [][]string{{host}, {host + "/32"}} {
+		sb := s.allowing(t, hosts...)
+		equal(t, fmt.Sprintf("%s is reached with %v", addr, hosts), reaches(t, sb, addr), true)
+		for _, other := range append(hostAddrs(t), "192.0.2.1:80", "169.254.169.254:80") {
+			if reaches(t, sb, other) {
+				t.Errorf("%s is reached with %v", other, hosts)
+			}
+		}
+	}
+	equal(t, addr+" is reached with others", reaches(t, s.allowing(t, "example.com", "*.example.org", "203.0.113.0/24"), addr), false)
+}
+
+func (s *suite) allowSwitch(t *testing.T) {
+	addr := s.public(t)
+	host, _, _ := net.SplitHostPort(addr)
+	sb := s.allowing(t, "example.com")
+	for _, step := range []struct {
+		network sandbox.Network
+		want    bool
+	}{
+		{sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{host}}, true},
+		{sandbox.Network{Mode: sandbox.NetworkNone}, false},
+		{sandbox.Network{Mode: sandbox.NetworkPublic}, true},
+		{sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{"example.com"}}, false},
+	} {
+		if err := sb.SetNetwork(t.Context(), step.network); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("%s is reached with %v", addr, step.network), reaches(t, sb, addr), step.want)
+	}
+}
+
+func (s *suite) allowNames(t *testing.T) {
+	sb := s.allowing(t, "only.example")
+	if got := exec(t, sb, sandbox.Command{Script: "getent hosts other.example secret.evil.example"}); got.code == 0 {
+		t.Errorf("names were answered: %+v", got)
+	}
+}
+
+func (s *suite) networkLog(t *testing.T) {
+	sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = sandbox.NetworkNone })
+	logger, can := sb.(sandbox.NetworkLogger)
+	if !can {
+		t.Skip("not offered")
+	}
+	reaches(t, sb, "192.0.2.7:81")
+	var log strings.Builder
+	if err := logger.NetworkLog(t.Context(), &log); err != nil {
+		t.Fatal(err)
+	}
+	var line struct {
+		Proto, Address, Reason string
+		Port                   int
+		Allowed                *bool
+	}
+	if err := json.Unmarshal([]byte(strings.TrimSpace(log.String())), &line); err != nil {
+		t.Fatalf("%v: %q", err, log.String())
+	}
+	if line.Proto != "tcp" || line.Address != "192.0.2.7" || line.Port != 81 || line.Allowed == nil || *line.Allowed || line.Reason == "" {
+		t.Errorf("logged %q", log.String())
 	}
 }
 

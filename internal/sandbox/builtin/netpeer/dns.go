@@ -60,8 +60,12 @@ func (p *Peer) answer(query []byte) []byte {
 	if len(query) < dnsHeaderLen || query[2]&0x80 != 0 {
 		return nil
 	}
-	if p.allowed(nameServer()) != nil {
+	policy := p.inForce()
+	if !policy.Resolve() {
 		return failed(query, dnsRefused)
+	}
+	if listed, is := policy.(*Allow); is {
+		return p.answerListed(query, listed)
 	}
 	answer, err := p.ask(query)
 	if err != nil {

@@ -38,6 +38,8 @@ type Config struct {
 	// Resolvers gives the name servers (host:port) that answer the sandbox's
 	// queries; nil means those of /etc/resolv.conf.
 	Resolvers func() ([]string, error)
+	// Record, if set, is told of each connection when it is over, and of each that was refused. It is called from many goroutines at once.
+	Record func(Event)
 	// Log takes what is refused and what fails, at debug level; nil discards it.
 	Log *slog.Logger
 }
@@ -47,6 +49,8 @@ type Peer struct {
 	cfg   Config
 	log   *slog.Logger
 	stack *stack.Stack
+
+	names *nameTable
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -59,6 +63,7 @@ type Peer struct {
 // flow is one carried TCP connection or UDP exchange.
 type flow struct {
 	to    netip.AddrPort
+	host  string // that to stands for; empty: to itself is meant
 	conns []net.Conn
 }
 
@@ -81,7 +86,7 @@ func New(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the sandbox's link: %w", err)
 	}
-	p := &Peer{cfg: c, log: c.Log, policy: c.Policy, flows: map[*flow]struct{}{}}
+	p := &Peer{cfg: c, log: c.Log, policy: c.Policy, flows: map[*flow]struct{}{}, names: newNameTable()}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.stack = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol},
@@ -139,7 +144,7 @@ func (p *Peer) SetPolicy(policy Policy) {
 	defer p.mu.Unlock()
 	p.policy = policy
 	for f := range p.flows {
-		if permitted(policy, f.to) != nil {
+		if permitted(policy, f.to, f.host) != nil {
 			f.close()
 		}
 	}
@@ -156,8 +161,8 @@ func (p *Peer) Close() {
 	p.stack.Close()
 }
 
-// permitted returns nil if the policy lets the sandbox reach the address.
-func permitted(policy Policy, to netip.AddrPort) error {
+// permitted returns nil if the policy lets the sandbox reach the address, or the host that it stands for.
+func permitted(policy Policy, to netip.AddrPort, host string) error {
 	switch to {
 	case service():
 		return nil
@@ -167,15 +172,22 @@ func permitted(policy Policy, to netip.AddrPort) error {
 		}
 		return nil
 	}
+	if host != "" {
+		return policy.Name(host)
+	}
 	return policy.Connect(to)
 }
 
 // allowed returns nil if the policy in force lets the sandbox reach the address.
 func (p *Peer) allowed(to netip.AddrPort) error {
+	return permitted(p.inForce(), to, p.names.host(to.Addr()))
+}
+
+// inForce is the policy now.
+func (p *Peer) inForce() Policy {
 	p.mu.Lock()
-	policy := p.policy
-	p.mu.Unlock()
-	return permitted(policy, to)
+	defer p.mu.Unlock()
+	return p.policy
 }
 
 // admit registers a flow under the policy in force, so that no change of policy can pass it by.
@@ -185,10 +197,11 @@ func (p *Peer) admit(to netip.AddrPort, conns ...net.Conn) (*flow, error) {
 	if p.ctx.Err() != nil {
 		return nil, p.ctx.Err()
 	}
-	if err := permitted(p.policy, to); err != nil {
+	host := p.names.host(to.Addr())
+	if err := permitted(p.policy, to, host); err != nil {
 		return nil, err
 	}
-	f := &flow{to: to, conns: conns}
+	f := &flow{to: to, host: host, conns: conns}
 	p.flows[f] = struct{}{}
 	return f, nil
 }

@@ -31,6 +31,7 @@ import (
 type open struct{}
 
 func (open) Resolve() bool                { return true }
+func (open) Name(string) error            { return nil }
 func (open) Connect(netip.AddrPort) error { return nil }
 
 // guest is a sandbox's end of the link.

@@ -16,12 +16,12 @@ var ErrForbidden = errors.New("forbidden by the network policy")
 // about: it is open under every policy. Methods are called at once from many
 // goroutines.
 //
-// A policy that goes by names (an allowlist) answers Resolve by the names it
-// knows and must look at what a connection says it wants, not only at its
-// address: many names share one.
+// Under an Allow policy, which goes by names, connections are looked at besides: many names share an address.
 type Policy interface {
 	// Resolve says whether names are looked up at all.
 	Resolve() bool
+	// Name returns nil if the sandbox may reach the host by its name, whatever its address is otherwise, and an error that wraps ErrForbidden if not.
+	Name(host string) error
 	// Connect returns nil if the sandbox may send to that address over TCP or
 	// UDP, and an error that wraps ErrForbidden otherwise.
 	Connect(to netip.AddrPort) error
@@ -32,6 +32,9 @@ type None struct{}
 
 // Resolve is always false.
 func (None) Resolve() bool { return false }
+
+// Name always fails.
+func (None) Name(host string) error { return fmt.Errorf("host %s: no network: %w", host, ErrForbidden) }
 
 // Connect always fails.
 func (None) Connect(to netip.AddrPort) error {
@@ -51,6 +54,9 @@ type Public struct {
 
 // Resolve is always true.
 func (Public) Resolve() bool { return true }
+
+// Name is always nil: addresses count.
+func (Public) Name(string) error { return nil }
 
 // Connect fails for every address that is not a public one.
 func (p Public) Connect(to netip.AddrPort) error {

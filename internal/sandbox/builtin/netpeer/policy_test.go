@@ -67,10 +67,10 @@ func TestNonePolicy(t *testing.T) {
 	if (None{}).Resolve() || (None{}).Connect(netip.MustParseAddrPort("1.1.1.1:80")) == nil {
 		t.Error("no network lets something through")
 	}
-	if permitted(None{}, service()) != nil {
+	if permitted(None{}, service(), "") != nil {
 		t.Error("the service is closed")
 	}
-	if permitted(None{}, nameServer()) == nil {
+	if permitted(None{}, nameServer(), "") == nil {
 		t.Error("names are looked up")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -22,9 +23,17 @@ const dialTimeout = 30 * time.Second
 // sees it refused when it is refused.
 func (p *Peer) handleTCP(r *tcp.ForwarderRequest) {
 	to := destination(r.ID())
+	if _, is := p.inForce().(*Allow); is && to == nameServer() {
+		p.acceptNames(r)
+		return
+	}
+	e := p.tried("tcp", to)
 	remote, err := p.dialTCP(to)
+	e.Allowed = !errors.Is(err, ErrForbidden)
 	if err != nil {
 		p.log.Debug("connection refused", "to", to, "error", err)
+		e.Reason = err.Error()
+		p.noteTCP(to, e)
 		r.Complete(true)
 		return
 	}
@@ -46,7 +55,37 @@ func (p *Peer) handleTCP(r *tcp.ForwarderRequest) {
 		return
 	}
 	defer p.done(f)
-	splice(local, remote)
+	if err := p.splice(local, remote, f, e); errors.Is(err, ErrForbidden) {
+		p.log.Debug("connection cut", "to", to, "host", f.host, "error", err)
+		e.Allowed, e.Reason = false, err.Error()
+	}
+	p.noteTCP(to, e)
+}
+
+// noteTCP tells of a connection, unless it is one to ourselves.
+func (p *Peer) noteTCP(to netip.AddrPort, e *Event) {
+	if to != service() && to != nameServer() {
+		p.note(e)
+	}
+}
+
+// acceptNames answers questions for hosts over TCP.
+func (p *Peer) acceptNames(r *tcp.ForwarderRequest) {
+	var wq waiter.Queue
+	ep, err := r.CreateEndpoint(&wq)
+	if err != nil {
+		r.Complete(true)
+		return
+	}
+	r.Complete(false)
+	local := gonet.NewTCPConn(&wq, ep)
+	f, aerr := p.admit(nameServer(), local)
+	if aerr != nil {
+		local.Close()
+		return
+	}
+	defer p.done(f)
+	p.serveNamesTCP(local)
 }
 
 // dialTCP connects to what the sandbox asked for: the service, a resolver of this
@@ -67,23 +106,67 @@ func (p *Peer) dialTCP(to netip.AddrPort) (net.Conn, error) {
 	case nameServer():
 		return p.dialResolver(ctx, "tcp")
 	}
+	if host := p.names.host(to.Addr()); host != "" {
+		return p.dialHost(ctx, host, to.Port())
+	}
 	return d.DialContext(ctx, "tcp4", to.String())
 }
 
-// splice copies both ways until both sides have ended, or one has failed.
-func splice(a, b net.Conn) {
+// splice copies both ways until both sides have ended, or one has failed, and counts. What goes to a host that is known by name is guarded.
+func (p *Peer) splice(local, remote net.Conn, f *flow, e *Event) error {
 	done := make(chan error, 2)
-	go func() { done <- pipe(a, b) }()
-	go func() { done <- pipe(b, a) }()
-	if err := <-done; err != nil {
-		return // the caller closes both, which ends the other direction
+	var sent, received atomic.Int64
+	go func() { done <- pipe(local, remote, counted{local, &received}, nil) }()
+	go func() {
+		var by func(io.Writer) error
+		if f.host != "" {
+			by = func(to io.Writer) error {
+				return guard(to, local, f.to.Port(), func(host string) error { return p.mayAsk(f.host, host) })
+			}
+		}
+		done <- pipe(remote, local, counted{remote, &sent}, by)
+	}()
+	err := <-done
+	if err == nil { // otherwise the caller closes both, which ends the other direction
+		err = <-done
 	}
-	<-done
+	e.Sent, e.Received = sent.Load(), received.Load()
+	return err
 }
 
-// pipe copies src to dst and passes the end of the stream on.
-func pipe(dst, src net.Conn) error {
-	if _, err := io.Copy(dst, src); err != nil {
+// mayAsk reports whether a connection to one host may ask for another: the same, or one that is allowed too.
+func (p *Peer) mayAsk(connected, asked string) error {
+	if asked == connected {
+		return nil
+	}
+	a, is := p.inForce().(*Allow)
+	if !is {
+		return nil // all hosts are open now
+	}
+	return a.Name(asked)
+}
+
+// counted adds what is written up.
+type counted struct {
+	io.Writer
+	n *atomic.Int64
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// pipe copies src to dst, which is counted by to, or lets another do it, and passes the end of the stream on.
+func pipe(dst, src net.Conn, to io.Writer, by func(io.Writer) error) error {
+	var err error
+	if by != nil {
+		err = by(to)
+	} else {
+		_, err = io.Copy(to, src)
+	}
+	if err != nil {
 		return err
 	}
 	if c, ok := dst.(interface{ CloseWrite() error }); ok {

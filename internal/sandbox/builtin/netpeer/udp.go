@@ -3,8 +3,10 @@
 package netpeer
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -30,13 +32,22 @@ func (p *Peer) handleUDP(r *udp.ForwarderRequest) bool {
 		}
 		return true
 	}
-	if err := p.allowed(to); err != nil || to == service() || p.flowCount() >= maxUDPFlows {
+	e := p.tried("udp", to)
+	err := p.allowed(to)
+	if err == nil && e.Host != "" { // what datagrams are for cannot be told: programs take TCP instead of QUIC
+		err = fmt.Errorf("datagrams to a host by its name: %w", ErrForbidden)
+	}
+	if err != nil || to == service() || p.flowCount() >= maxUDPFlows {
 		p.log.Debug("datagram refused", "to", to, "error", err)
+		if err != nil {
+			e.Reason = err.Error()
+			p.note(e)
+		}
 		return false
 	}
 	local, ok := p.acceptUDP(r)
 	if ok {
-		go p.relayUDP(local, to)
+		go p.relayUDP(local, to, e)
 	}
 	return true
 }
@@ -58,7 +69,7 @@ func (p *Peer) flowCount() int {
 }
 
 // relayUDP copies datagrams both ways until the exchange has been idle for udpIdle.
-func (p *Peer) relayUDP(local net.Conn, to netip.AddrPort) {
+func (p *Peer) relayUDP(local net.Conn, to netip.AddrPort, e *Event) {
 	remote, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(to))
 	if err != nil {
 		p.log.Debug("datagram not carried", "to", to, "error", err)
@@ -72,12 +83,16 @@ func (p *Peer) relayUDP(local net.Conn, to netip.AddrPort) {
 		return
 	}
 	defer p.done(f)
-	go copyDatagrams(local, remote)
-	copyDatagrams(remote, local)
+	e.Allowed = true
+	var sent, received atomic.Int64
+	go copyDatagrams(local, remote, &received)
+	copyDatagrams(remote, local, &sent)
+	e.Sent, e.Received = sent.Load(), received.Load()
+	p.note(e)
 }
 
-// copyDatagrams returns when either side fails, or says nothing for udpIdle.
-func copyDatagrams(dst, src net.Conn) {
+// copyDatagrams returns when either side fails, or says nothing for udpIdle. It adds the bytes up.
+func copyDatagrams(dst, src net.Conn, count *atomic.Int64) {
 	buf := make([]byte, maxDatagram)
 	for {
 		deadline := time.Now().Add(udpIdle)
@@ -92,6 +107,7 @@ func copyDatagrams(dst, src net.Conn) {
 		if _, err := dst.Write(buf[:n]); err != nil {
 			return
 		}
+		count.Add(int64(n))
 		// Traffic one way keeps the other way open.
 		dst.SetReadDeadline(time.Now().Add(udpIdle))
 	}
