@@ -114,7 +114,7 @@ func (s *shim) connect() error {
 	guest := os.NewFile(uintptr(fds[1]), "guest link")
 	defer guest.Close()
 	for _, fd := range fds {
-		enlargeBuffer(fd)
+		netpeer.EnlargeBuffer(fd)
 	}
 	traffic, err := openTraffic(s.dir.traffic(), s.log)
 	if err != nil {
@@ -138,14 +138,6 @@ func (s *shim) connect() error {
 		return fmt.Errorf("link the network: %w", err)
 	}
 	return nil
-}
-
-// enlargeBuffer lets a few dozen large packets wait; a full buffer drops them. Best effort.
-func enlargeBuffer(fd int) {
-	const size = 4 << 20
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
-	}
 }
 
 func linkArgs(guest *os.File) *boot.CreateLinksAndRoutesArgs {

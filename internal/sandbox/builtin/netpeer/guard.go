@@ -22,6 +22,8 @@ const (
 	guardTimeout = 30 * time.Second
 	// maxHello bounds the beginning of a connection, in bytes: a TLS hello, or the head of a request.
 	maxHello = 64 << 10
+	// maxLine bounds the first line of a request, in bytes.
+	maxLine = 8 << 10
 )
 
 // errNotThatHost: a connection to a listed host is for another one, or does not say for which.
@@ -143,7 +145,7 @@ func serverName(message []byte) (string, error) {
 
 // looksLikeHTTP reports whether a connection begins with the line of a request, as servers that are not strict take it.
 func looksLikeHTTP(in *bufio.Reader) (bool, error) {
-	for n := 1; n <= maxHello; n++ {
+	for n := 1; n <= maxLine; n++ {
 		b, err := in.Peek(n)
 		if err != nil {
 			if errors.Is(err, io.EOF) {

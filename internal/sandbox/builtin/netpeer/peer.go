@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/fdbased"
@@ -99,6 +100,15 @@ func New(c Config) (*Peer, error) {
 	return p, nil
 }
 
+// EnlargeBuffer lets a few dozen large packets wait at an end of a link. A full buffer drops them, and a connection that loses many stands still for
+// seconds, then minutes. Best effort.
+func EnlargeBuffer(fd int) {
+	const size = 4 << 20
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, size) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, size)
+	}
+}
+
 // configure makes the stack take every packet, whatever its destination, as its own.
 func (p *Peer) configure(link stack.LinkEndpoint) error {
 	s := p.stack
@@ -158,6 +168,7 @@ func (p *Peer) Close() {
 		f.close()
 	}
 	p.mu.Unlock()
+	p.stack.RemoveNIC(nicID) // ends the readers of the link, of which there is none if New failed
 	p.stack.Close()
 }
 

@@ -44,6 +44,8 @@ func newPair(t *testing.T, c Config) (*Peer, *guest) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	EnlargeBuffer(fds[0])
+	EnlargeBuffer(fds[1])
 	c.FD = fds[0]
 	p, err := New(c)
 	if err != nil {
@@ -70,10 +72,10 @@ func newPair(t *testing.T, c Config) (*Peer, *guest) {
 	s.SetRouteTable([]tcpip.Route{{Destination: header.IPv4EmptySubnet, Gateway: tcpip.AddrFrom4(Gateway().As4()), NIC: nicID}})
 	t.Cleanup(func() {
 		p.Close()
+		s.RemoveNIC(nicID)
 		s.Close()
-		// The stacks' readers end with the link.
-		unix.Shutdown(fds[0], unix.SHUT_RDWR)
-		unix.Shutdown(fds[1], unix.SHUT_RDWR)
+		unix.Close(fds[0])
+		unix.Close(fds[1])
 	})
 	return p, &guest{s}
 }
