@@ -221,6 +221,7 @@ type EnvironmentConfig struct {
 	OverrideStorageMB *int              `json:"override_storage_mb,omitempty"`
 	OverrideGPUs      *int              `json:"override_gpus,omitempty"`
 	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
+	MinIsolation      *int              `json:"min_isolation,omitempty" minimum:"0" maximum:"3" doc:"not Harbor's: trials are refused in sandboxes of a lower level of isolation (docs/security.md)"`
 	Env               map[string]string `json:"env,omitempty"`
 	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
 }

@@ -48,6 +48,7 @@ type runFlags struct {
 	extraPaths  []string
 	extraTexts  []string
 	envHosts    []string
+	isolation   int
 	agentHosts  []string
 	maxAttempts int
 	multipliers [5]float64 // see multiplierFlags
@@ -145,6 +146,7 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noForce, "no-force-build", false, "use an image that exists")
 	fs.BoolVar(&f.noVerify, "disable-verification", false, "do not run the tests; trials have no reward")
 	fs.BoolVar(&f.verify, "enable-verification", false, "run the tests even if the sweep file says no")
+	fs.IntVar(&f.isolation, "min-isolation", 0, "`LEVEL`: refuse trials in sandboxes that isolate less: 1 containers, 2 an own kernel (builtin), 3 virtual machines")
 	fs.StringArrayVar(&f.envHosts, "allow-environment-host", nil, "`HOST`: name, *.suffix, address or CIDR block that tasks without a public network may reach as well; repeatable")
 	fs.StringArrayVar(&f.agentHosts, "allow-agent-host", nil, "`HOST`: the same, while the agent works; repeatable")
 	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
@@ -276,6 +278,7 @@ func (f *runFlags) checkNumbers() error {
 		{"n-trials", f.nTrials, 1},
 		{"n-tasks", f.nTasks, 1},
 		{"max-attempts", f.maxAttempts, 1},
+		{"min-isolation", f.isolation, 0},
 		{"override-cpus", f.cpus, 1},
 		{"override-memory-mb", f.memoryMB, 1},
 		{"override-storage-mb", f.storageMB, 1},

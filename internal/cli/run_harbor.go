@@ -17,6 +17,9 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		force := f.forceBuild
 		e.ForceBuild = &force
 	}
+	if f.given("min-isolation") {
+		e.MinIsolation = &f.isolation
+	}
 	if e.ExtraAllowedHosts = f.envHosts; len(f.envHosts) == 0 {
 		e.ExtraAllowedHosts = file.envHosts
 	}
@@ -24,7 +27,7 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		e.Kwargs = f.envKwargs
 	}
 	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
-		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0
+		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0 || e.MinIsolation != nil
 	if set {
 		h.Environment = e
 	}

@@ -193,7 +193,7 @@ func (r *run) start(ctx context.Context) error {
 			return fmt.Errorf("start %s sandbox: %w", r.Provider.Kind(), err)
 		}
 		r.journal.add(Entry{Event: eventSandbox, Kind: r.Provider.Kind(), ID: box.ID()})
-		r.log.Info("sandbox started", "sandbox", r.Provider.Kind(), "id", box.ID())
+		r.log.Info("sandbox started", "sandbox", r.Provider.Kind(), "id", box.ID(), "isolation", r.Provider.Capabilities().Isolation)
 		r.use(box)
 	}
 	if !r.plan.upload {

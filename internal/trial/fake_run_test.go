@@ -603,7 +603,21 @@ func TestProviderLimitsAreChecked(t *testing.T) {
 		"prebuilt image":                        {"[environment]\ndocker_image = \"debian\"\n", sandbox.Capabilities{Images: true, Build: true}, nil, true, sandbox.Image{Reference: "debian"}},
 		"prebuilt image, forced build":          {"[environment]\ndocker_image = \"debian\"\n", sandbox.Capabilities{Images: true, Build: true}, func(c *Config) { c.Spec.Harbor.Environment = &api.EnvironmentConfig{ForceBuild: ptr(true)} }, true, sandbox.Image{Reference: "debian", Context: "environment", ForceBuild: true}},
 		"no network where it cannot be cut off": {taskFiles(nil)["task.toml"] + "[environment.x]\n", sandbox.Capabilities{HostImage: true}, func(c *Config) { noNetwork(c) }, false, sandbox.Image{}},
-		"GPUs where there are none":             {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true}, func(c *Config) { c.Spec.Harbor.Environment = &api.EnvironmentConfig{OverrideGPUs: ptr(1)} }, false, sandbox.Image{}},
+		"isolation that is enough": {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true, Isolation: 2}, func(c *Config) {
+			c.Spec.Harbor.Environment = &api.EnvironmentConfig{MinIsolation: ptr(2)}
+		}, true, sandbox.Image{Host: true}},
+		"isolation that is not enough": {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true, Isolation: 1}, func(c *Config) {
+			c.Spec.Harbor.Environment = &api.EnvironmentConfig{MinIsolation: ptr(2)}
+		}, false, sandbox.Image{}},
+		"hosts of the run where lists cannot be enforced": {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true, NoNetwork: true}, func(c *Config) {
+			noNetwork(c)
+			c.Spec.Harbor.Environment = &api.EnvironmentConfig{ExtraAllowedHosts: []string{"example.com"}}
+		}, false, sandbox.Image{}},
+		"hosts of the agent where policies cannot be switched": {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true, NoNetwork: true, Allowlist: true}, func(c *Config) {
+			noNetwork(c)
+			c.Spec.AgentConfig.ExtraAllowedHosts = []string{"example.com"}
+		}, false, sandbox.Image{}},
+		"GPUs where there are none": {taskFiles(nil)["task.toml"], sandbox.Capabilities{HostImage: true}, func(c *Config) { c.Spec.Harbor.Environment = &api.EnvironmentConfig{OverrideGPUs: ptr(1)} }, false, sandbox.Image{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -161,15 +161,20 @@ func (s *box) death(ctx context.Context, cause error) error {
 	case err != nil:
 		return fmt.Errorf("%w: %w", sandbox.ErrLost, err)
 	case st.OutOfMemory:
-		return s.outOfMemory()
+		return s.outOfMemory(st.MemoryPeak)
 	case st.Phase != ended:
 		return fmt.Errorf("%w: its shim was killed", sandbox.ErrLost)
 	}
 	return fmt.Errorf("%w: %s", sandbox.ErrLost, st.Detail)
 }
 
-func (s *box) outOfMemory() error {
-	if limit := s.rec.Resources.MemoryBytes; limit > 0 {
+// outOfMemory says how much was used, 0 if that is unknown, of how much.
+func (s *box) outOfMemory(peak int64) error {
+	limit := s.rec.Resources.MemoryBytes
+	switch {
+	case limit > 0 && peak > 0:
+		return fmt.Errorf("%w: the limit is %d MiB, and %d MiB were used", sandbox.ErrOutOfMemory, limit>>20, peak>>20)
+	case limit > 0:
 		return fmt.Errorf("%w: the limit is %d MiB", sandbox.ErrOutOfMemory, limit>>20)
 	}
 	return fmt.Errorf("%w: this machine had none left", sandbox.ErrOutOfMemory)

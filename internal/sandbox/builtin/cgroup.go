@@ -154,6 +154,23 @@ func oomKills(name string) int {
 	return n
 }
 
+// memoryPeak is the most memory that the processes of a group had at a time, in bytes; 0: unknown.
+func memoryPeak(name string) int64 {
+	if name == "" {
+		return 0
+	}
+	for _, path := range []string{
+		filepath.Join(cgroupMount, "memory", name, "memory.max_usage_in_bytes"),
+		filepath.Join(cgroupMount, name, "memory.peak"),
+	} {
+		if b, err := os.ReadFile(path); err == nil {
+			n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+			return n
+		}
+	}
+	return 0
+}
+
 // valueOf reads a number from a file of "key value" lines; 0 if there is none.
 func valueOf(path, key string) int {
 	b, err := os.ReadFile(path)

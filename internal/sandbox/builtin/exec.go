@@ -34,7 +34,7 @@ func (s *box) Exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 	before := oomKills(s.rec.Cgroup)
 	code, err := s.exec(ctx, cmd)
 	if err == nil && code == killed && oomKills(s.rec.Cgroup) > before {
-		code, err = 0, s.outOfMemory()
+		code, err = 0, s.outOfMemory(memoryPeak(s.rec.Cgroup))
 	}
 	if err != nil && ctx.Err() == nil {
 		return 0, fmt.Errorf("run %s in sandbox %s: %w", label(cmd), s.ID(), err)
@@ -47,7 +47,7 @@ func (s *box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) 
 	before := oomKills(s.rec.Cgroup)
 	exit, err := sandbox.Supervise(ctx, s.Exec, p)
 	if err == nil && exit.Code == killed && !exit.TimedOut && oomKills(s.rec.Cgroup) > before {
-		return sandbox.Exit{}, fmt.Errorf("run process %s in sandbox %s: %w", p.Name, s.ID(), s.outOfMemory())
+		return sandbox.Exit{}, fmt.Errorf("run process %s in sandbox %s: %w", p.Name, s.ID(), s.outOfMemory(memoryPeak(s.rec.Cgroup)))
 	}
 	return exit, err
 }

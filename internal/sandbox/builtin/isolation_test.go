@@ -137,6 +137,9 @@ func TestMemoryLimit(t *testing.T) {
 	if !errors.Is(err, sandbox.ErrOutOfMemory) {
 		t.Fatalf("status %d, error %v, want %v", code, err, sandbox.ErrOutOfMemory)
 	}
+	if !strings.Contains(err.Error(), "MiB were used") {
+		t.Errorf("the error does not say how much was used: %v", err)
+	}
 	if !strings.Contains(err.Error(), "128 MiB") {
 		t.Errorf("the message does not tell the limit: %v", err)
 	}

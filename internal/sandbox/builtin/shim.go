@@ -192,6 +192,7 @@ func (s *shim) serve() {
 		s.destroy()
 	case how := <-s.ended:
 		s.status.OutOfMemory = oomKills(s.rec.Cgroup) > 0
+		s.status.MemoryPeak = memoryPeak(s.rec.Cgroup) // the group goes with the sandbox
 		s.status.Detail = how
 		s.log.Error("sandbox ended by itself", "how", how, "out_of_memory", s.status.OutOfMemory)
 		s.destroy()

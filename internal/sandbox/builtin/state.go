@@ -84,6 +84,7 @@ type status struct {
 	Phase phase `json:"phase"`
 	// OutOfMemory and Detail say why it ended.
 	OutOfMemory bool   `json:"out_of_memory,omitempty"`
+	MemoryPeak  int64  `json:"memory_peak,omitempty"` // bytes that it had used at most by then; 0: unknown
 	Detail      string `json:"detail,omitempty"`
 	Shell       string `json:"shell"` // with which scripts are run
 	Shim        proc   `json:"shim"`
