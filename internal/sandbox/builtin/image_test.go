@@ -4,23 +4,20 @@ package builtin
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
 	"os"
-	"runtime"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/compression"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
@@ -30,57 +27,53 @@ import (
 // baseImage is an archive with the root file system of a small Debian, as scripts/base-image.sh makes it.
 const baseImage = "ODDISH_TEST_BASE_IMAGE"
 
-// withImages gives a provider, and the reference of an image in a registry of the test's, which is pulled when it is first used.
+// baseName is the image of the tests, made of that archive.
+const baseName = "debian:bookworm-slim"
+
+// baseStore is a store with the image of the tests, unpacked once for all of them. TestMain removes it.
+var baseStore = sync.OnceValues(func() (*image.Store, error) {
+	store, err := image.Open(image.Config{Dir: baseStoreDir()})
+	if err == nil {
+		_, err = store.LoadRoot(context.Background(), os.Getenv(baseImage), baseName)
+	}
+	return store, err
+})
+
+func baseStoreDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("oddish-images-%d", os.Getpid()))
+}
+
+// withImages gives a provider, and the name of the tests' image with that configuration.
 func withImages(t *testing.T, config v1.Config) (*Provider, string) {
 	t.Helper()
-	archive := os.Getenv(baseImage)
-	if archive == "" {
+	if os.Getenv(baseImage) == "" {
 		t.Skip("set " + baseImage + " to the archive that scripts/base-image.sh makes")
 	}
-	layer, err := tarball.LayerFromFile(archive, tarball.WithCompression(compression.None))
+	images, err := baseStore()
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := mutate.AppendLayers(empty.Image, layer)
+	key, err := image.NameKey(baseName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err = mutate.ConfigFile(img, withConfig(t, img, config))
+	img, err := images.FindNamed(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(registry.NewDiskBlobHandler(t.TempDir()))))
-	t.Cleanup(server.Close)
-	ref, err := name.ParseReference(strings.TrimPrefix(server.URL, "http://") + "/tests/base:1")
-	if err != nil {
+	name := "tests/" + strings.ToLower(rand.Text()) + ":1"
+	if key, err = image.NameKey(name); err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(ref, img); err != nil {
-		t.Fatal(err)
-	}
-	images, err := image.Open(image.Config{Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := images.LoadRoot(t.Context(), archive, "debian:bookworm-slim"); err != nil {
+	img.Config, img.Digest = config, image.Digest(name)
+	if _, err := images.Put(img, key); err != nil {
 		t.Fatal(err)
 	}
 	p, err := New(Config{Dir: t.TempDir(), Images: images})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p, ref.Name()
-}
-
-func withConfig(t *testing.T, img v1.Image, config v1.Config) *v1.ConfigFile {
-	t.Helper()
-	f, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f = f.DeepCopy()
-	f.OS, f.Architecture, f.Config = "linux", runtime.GOARCH, config
-	return f
+	return p, name
 }
 
 func TestConformanceOfImages(t *testing.T) {
@@ -140,11 +133,13 @@ func TestASandboxIsAsItsImageSays(t *testing.T) {
 func TestImagesThatCannotBeHad(t *testing.T) {
 	t.Parallel()
 	p, ref := withImages(t, v1.Config{})
+	empty := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(empty.Close)
 	for name, c := range map[string]struct {
 		image sandbox.Image
 		want  error
 	}{
-		"missing":       {sandbox.Image{Reference: strings.Replace(ref, "base", "none", 1)}, sandbox.ErrBuild},
+		"missing":       {sandbox.Image{Reference: strings.TrimPrefix(empty.URL, "http://") + "/none:1"}, sandbox.ErrBuild},
 		"no Dockerfile": {sandbox.Image{Context: t.TempDir(), Digest: "x"}, sandbox.ErrBuild},
 		"both":          {sandbox.Image{Host: true, Reference: ref}, sandbox.ErrUnsupported},
 		"none":          {sandbox.Image{}, sandbox.ErrUnsupported},

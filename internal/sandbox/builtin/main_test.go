@@ -34,7 +34,9 @@ func TestMain(m *testing.M) {
 		helperMain(dir)
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	_ = os.RemoveAll(baseStoreDir()) // if a test has made it
+	os.Exit(code)
 }
 
 // testStatically replaces this test binary, which was built with cgo, by one that was not. The
