@@ -78,7 +78,7 @@ func newBench(t *testing.T, shell string) *bench {
 	if err != nil {
 		t.Skipf("%s is not installed", shell)
 	}
-	dir := t.TempDir()
+	dir := tempDir(t)
 	l := &local{shell: shell}
 	if shell == "busybox" {
 		l.path = t.TempDir()
@@ -347,6 +347,25 @@ func TestSuperviseOutputLimit(t *testing.T) {
 			t.Errorf("output of exactly the limit: %+v, %v", exit, err)
 		}
 	})
+}
+
+// tempDir is t.TempDir for processes that may be at work in it for a moment after the test: a supervisor looks after what a daemon leaves.
+func tempDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "supervise-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		err := os.RemoveAll(dir)
+		for deadline := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(deadline); err = os.RemoveAll(dir) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		if err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	})
+	return dir
 }
 
 func TestSuperviseDaemonDoesNotHoldTheEnd(t *testing.T) {
