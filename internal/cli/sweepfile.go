@@ -156,7 +156,7 @@ func (a sweepAgent) check() error {
 func (f *sweepFile) arms() []arm {
 	var arms []arm
 	for _, a := range f.Agents {
-		r := arm{Agent: a.Name, Model: a.ModelName, Env: a.Env, Kwargs: a.Kwargs}
+		r := arm{Agent: a.Name, Model: a.ModelName, Env: a.Env, Kwargs: a.Kwargs, Hosts: a.hosts}
 		if r.Model == "default" {
 			r.Model = ""
 		}

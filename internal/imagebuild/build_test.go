@@ -350,6 +350,18 @@ RUN --mount=type=bind,source=data,target=in --mount=type=bind,from=other,source=
 	}
 }
 
+func TestAnotherMountOfARunIsAnotherStep(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	for i, flag := range []string{"", "--mount=type=cache,target=/c", "--mount=type=cache,target=/c,id=other", "--mount=type=tmpfs,target=/c"} {
+		f.write(t, "-- Dockerfile --\nFROM scratch\nWORKDIR /c\nRUN "+flag+" x\n")
+		f.build(t)
+		if got := len(f.runner.commands); got != i+1 {
+			t.Errorf("%q: %d commands were run, want %d", flag, got, i+1)
+		}
+	}
+}
+
 func TestManyBuildsOfOneAtOnceRunItsCommandsOnce(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "-- Dockerfile --\nFROM scratch\nRUN x\nRUN y\n")

@@ -147,6 +147,7 @@ func (s *stage) mounts(ctx context.Context, c *instructions.RunCommand) (*mounts
 		switch spec.Type {
 		case instructions.MountTypeTmpfs:
 			m.list = append(m.list, Mount{Target: s.absolute(spec.Target)})
+			m.keys = append(m.keys, "tmpfs "+s.absolute(spec.Target))
 		case instructions.MountTypeCache:
 			err = s.cacheMount(m, spec)
 		case instructions.MountTypeBind:
@@ -183,6 +184,7 @@ func (s *stage) cacheMount(m *mounts, spec *instructions.Mount) error {
 		return failedf("two mounts of one RUN are of the cache %s", c.id)
 	}
 	m.caches = append(m.caches, c)
+	m.keys = append(m.keys, "cache "+c.id+" "+c.target)
 	return nil
 }
 

@@ -321,6 +321,11 @@ func TestEachRequestMustBeForAListedHost(t *testing.T) {
 		"no host":                       {"GET / HTTP/1.0\r\n\r\n", nil},
 		"two lengths":                   {"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\nContent-Length: 60\r\n\r\nabc", nil},
 		"a body that is another's head": {"POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nGET / HTTP/1.1\r\nHost: other.test\r\n\r\n", nil},
+		"another host in the header":    {"GET http://example.com/ HTTP/1.1\r\nHost: other.test\r\n\r\n", nil},
+		"two hosts":                     {"GET / HTTP/1.1\r\nHost: example.com\r\nHost: other.test\r\n\r\n", nil},
+		"two hosts, the second listed":  {"GET / HTTP/1.1\r\nHost: other.test\r\nhost: example.com\r\n\r\n", nil},
+		"a line that only some end":     {"GET / HTTP/1.1\r\nHost: example.com\r\nX: y\rHost: other.test\r\n\r\n", nil},
+		"a length beside chunks":        {"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n2d\r\nGET / HTTP/1.1\r\nHost: other.test\r\nX: yyyyyyyyyy\r\n0\r\n\r\n", nil},
 		"lower case":                    {"get / http/1.1\r\nhost: other.test\r\n\r\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -349,6 +354,34 @@ func TestEachRequestMustBeForAListedHost(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What a server might take for a request to another host than the one that was looked at is not passed on, in whole or in part.
+func TestNothingOfARequestThatMeansTwoHostsComesThrough(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]string{
+		"another host in the header": "GET http://good.test/ HTTP/1.1\r\nHost: bad.test\r\n\r\n",
+		"two hosts":                  "GET / HTTP/1.1\r\nHost: good.test\r\nHost: bad.test\r\n\r\n",
+		"a line that only some end":  "GET / HTTP/1.1\r\nHost: good.test\r\nX: y\rHost: bad.test\r\n\r\n",
+		"a length beside chunks":     "POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+	} {
+		sandbox, peer := net.Pipe()
+		go func() {
+			io.WriteString(sandbox, send)
+			sandbox.Close()
+		}()
+		var out bytes.Buffer
+		err := guard(&out, peer, 80, func(host string) error {
+			if host == "good.test" {
+				return nil
+			}
+			return ErrForbidden
+		})
+		peer.Close()
+		if !errors.Is(err, ErrForbidden) || out.Len() > 0 {
+			t.Errorf("%s: %v, and %q came through", name, err, out.String())
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"time"
@@ -192,13 +193,8 @@ func guardHTTP(to io.Writer, in *bufio.Reader, from net.Conn, allowed func(strin
 		if err != nil {
 			return err
 		}
-		for _, host := range []string{req.Host, req.URL.Host} {
-			if host == "" && host != req.Host {
-				continue
-			}
-			if err := allowed(hostOnly(host)); err != nil {
-				return fmt.Errorf("HTTP for %q: %w", host, errNotThatHost)
-			}
+		if err := allowed(hostOnly(req.Host)); err != nil {
+			return fmt.Errorf("HTTP for %q: %w", req.Host, errNotThatHost)
 		}
 		if _, err := to.Write(head); err != nil {
 			return err
@@ -234,14 +230,34 @@ func requestHead(in *bufio.Reader) ([]byte, *http.Request, error) {
 			return head.Bytes(), nil, fmt.Errorf("the head of a request is too long: %w", errNotThatHost)
 		}
 	}
-	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(bytes.TrimLeft(head.Bytes(), "\r\n"))))
+	req, err := understood(bytes.TrimLeft(head.Bytes(), "\r\n"))
+	return head.Bytes(), req, err
+}
+
+// understood reads a head that means the same to every server: it names one host, whether in its line or its header, and its length once.
+func understood(head []byte) (*http.Request, error) {
+	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
-		return head.Bytes(), nil, fmt.Errorf("a request that is not understood (%w): %w", err, errNotThatHost)
+		return nil, fmt.Errorf("a request that is not understood (%w): %w", err, errNotThatHost)
 	}
 	if req.ProtoMajor != 1 || req.Host == "" || req.Method == http.MethodConnect {
-		return head.Bytes(), nil, fmt.Errorf("a request that does not name its host: %w", errNotThatHost)
+		return nil, fmt.Errorf("a request that does not name its host: %w", errNotThatHost)
 	}
-	return head.Bytes(), req, nil
+	// The reader of requests keeps one of several hosts, and the chunks of a body that has a length too.
+	_, lines, _ := bytes.Cut(head, []byte("\n"))
+	header, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(lines))).ReadMIMEHeader()
+	if err != nil {
+		return nil, fmt.Errorf("a request that is not understood (%w): %w", err, errNotThatHost)
+	}
+	for _, host := range header["Host"] {
+		if hostOnly(host) != hostOnly(req.Host) {
+			return nil, fmt.Errorf("a request for both %q and %q: %w", req.Host, host, errNotThatHost)
+		}
+	}
+	if len(req.TransferEncoding) > 0 && len(header["Content-Length"]) > 0 {
+		return nil, fmt.Errorf("a request with a length and chunks: %w", errNotThatHost)
+	}
+	return req, nil
 }
 
 // copyBody copies the body of a request, as it is.
