@@ -38,7 +38,7 @@ func (s *Store) Get(ctx context.Context, reference string, o Options) (Image, er
 	}
 	key := ref.Name() + " for " + o.Platform
 	if img, err := s.FindNamed(key); err == nil && !o.Fresh {
-		return s.use(img), nil
+		return s.Use(img), nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Image{}, err
 	}
@@ -51,7 +51,7 @@ func (s *Store) Get(ctx context.Context, reference string, o Options) (Image, er
 	if err != nil {
 		return Image{}, fmt.Errorf("pull image %s: %w", reference, err)
 	}
-	return s.use(img), nil
+	return s.Use(img), nil
 }
 
 // pull fetches an image, from a mirror if there is one that has it.

@@ -96,8 +96,8 @@ func (s *Store) Find(digest string) (Image, error) {
 	return img, nil
 }
 
-// use marks the image as used now; see Prune.
-func (s *Store) use(img Image) Image {
+// Use marks the image as used now; see Prune.
+func (s *Store) Use(img Image) Image {
 	now := time.Now()
 	if err := os.Chtimes(s.imageFile(img.Digest), now, now); err != nil {
 		s.log.Warn("use of image not noted", "image", img.Digest, "error", err)

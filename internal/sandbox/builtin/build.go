@@ -36,6 +36,7 @@ func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, 
 		return nil, err
 	}
 	if got, err := p.images.FindNamed(key); err == nil && !img.ForceBuild {
+		got = p.images.Use(got)
 		return &got, nil
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -148,5 +149,40 @@ func TestImagesThatCannotBeHad(t *testing.T) {
 		if _, err := p.Start(t.Context(), sandbox.Spec{Name: name, Owner: "test", Image: c.image}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestABuiltImageThatIsTakenAgainCountsAsUsed(t *testing.T) {
+	t.Parallel()
+	images, err := image.Open(image.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(Config{Dir: t.TempDir(), Images: images})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nENV A=b\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	take := func() {
+		t.Helper()
+		if _, err := p.built(t.Context(), sandbox.Image{Context: dir, Digest: "d"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take()
+	files, err := filepath.Glob(filepath.Join(images.Dir(), "images", "*.json"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.Chtimes(files[0], time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	take()
+	list, err := images.List()
+	if err != nil || len(list) != 1 || time.Since(list[0].Used) > time.Hour {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
