@@ -4,17 +4,20 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"oddish/internal/image"
 	"oddish/internal/imagebuild"
+	"oddish/internal/task"
 )
 
 func (a *App) imageBuildCommand() *cobra.Command {
 	var o imagebuild.Options
-	var tags, args []string
+	var tags []string
+	args := pairs{}
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "build PATH [flags]",
@@ -22,12 +25,9 @@ func (a *App) imageBuildCommand() *cobra.Command {
 		Long: "Build the Dockerfile in a folder, or in the environment/ of a task, without a container engine, as builtin sandboxes do when a trial needs it. What it runs is run in " +
 			"sandboxes. Instructions that were carried out before are not carried out again; what they say goes to standard error.",
 		Example: "oddish image build tasks/my-task\noddish image build . --tag my-base:1 --build-arg VERSION=2",
-		Args:    cobra.ExactArgs(1),
+		Args:    exactArgs("PATH"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			var err error
-			if o.Args, err = buildArgs(args); err != nil {
-				return err
-			}
+			o.Args = args
 			for _, tag := range tags {
 				key, err := image.NameKey(tag)
 				if err != nil {
@@ -42,7 +42,7 @@ func (a *App) imageBuildCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&o.Dockerfile, "file", "f", "", "`PATH` of the Dockerfile (default: Dockerfile in the folder)")
 	f.StringArrayVarP(&tags, "tag", "t", nil, "`NAME[:TAG]` that the image gets, by which tasks can have it as docker_image; may be repeated")
-	f.StringArrayVar(&args, "build-arg", nil, "`KEY=VALUE` of an ARG; may be repeated")
+	f.Var(args, "build-arg", "`KEY=VALUE` of an ARG; may be repeated")
 	f.BoolVar(&o.NoCache, "no-cache", false, "carry out every instruction again")
 	f.BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
@@ -50,25 +50,13 @@ func (a *App) imageBuildCommand() *cobra.Command {
 
 // buildContext is the folder that is meant: of a task, its environment.
 func buildContext(dir string) string {
-	if _, err := os.Stat(dir + "/Dockerfile"); err == nil {
-		return dir
-	}
-	if _, err := os.Stat(dir + "/environment/Dockerfile"); err == nil {
-		return dir + "/environment"
+	environment := filepath.Join(dir, task.EnvironmentDir)
+	for _, folder := range []string{dir, environment} {
+		if _, err := os.Stat(filepath.Join(folder, task.Dockerfile)); err == nil {
+			return folder
+		}
 	}
 	return dir
-}
-
-func buildArgs(list []string) (map[string]string, error) {
-	args := map[string]string{}
-	for _, kv := range list {
-		key, value, both := strings.Cut(kv, "=")
-		if key == "" || !both {
-			return nil, usagef("--build-arg %q: want KEY=VALUE", kv)
-		}
-		args[key] = value
-	}
-	return args, nil
 }
 
 func (a *App) buildImage(ctx context.Context, o imagebuild.Options, tags []string, asJSON bool) error {

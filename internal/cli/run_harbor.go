@@ -20,7 +20,8 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 	if f.given("min-isolation") {
 		e.MinIsolation = &f.isolation
 	}
-	if e.ExtraAllowedHosts = f.envHosts; len(f.envHosts) == 0 {
+	e.ExtraAllowedHosts = f.envHosts
+	if len(f.envHosts) == 0 {
 		e.ExtraAllowedHosts = file.envHosts
 	}
 	if len(f.envKwargs) > 0 {

@@ -33,6 +33,7 @@ func TestWhatIsWrongOrNotSupportedIsToldWithItsPlace(t *testing.T) {
 		"too few words":       {"FROM x\nCOPY a\n", "Dockerfile:2: COPY requires at least two arguments"},
 		"ssh":                 {"FROM x\nRUN --mount=type=ssh git clone y\n", "Dockerfile:2: RUN --mount=type=ssh is not supported"},
 		"a secret":            {"FROM x\nRUN --mount=type=secret,id=a,required=true y\n", "Dockerfile:2: RUN --mount=type=secret,required"},
+		"a filled cache":      {"FROM x\nRUN --mount=type=cache,from=y,target=/y z\n", "Dockerfile:2: RUN --mount=type=cache,from=… is not supported"},
 		"writable bind":       {"FROM x\nRUN --mount=type=bind,target=/y,rw z\n", "Dockerfile:2: RUN --mount=type=bind,rw"},
 		"host network":        {"FROM x\nRUN --network=host y\n", "Dockerfile:2: RUN --network=host"},
 		"insecure":            {"FROM x\nRUN --security=insecure y\n", "Dockerfile:2: RUN --security=insecure"},

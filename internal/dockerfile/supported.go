@@ -55,6 +55,8 @@ func SupportedMounts(c *instructions.RunCommand) error {
 			return unsupported("RUN --mount=type=ssh")
 		case m.Type == instructions.MountTypeSecret && m.Required:
 			return unsupported("RUN --mount=type=secret,required: builds are given no secrets")
+		case m.Type == instructions.MountTypeCache && (m.From != "" || m.Source != "" && m.Source != "/"):
+			return unsupported("RUN --mount=type=cache,from=…")
 		case m.Type == instructions.MountTypeBind && !m.ReadOnly:
 			return unsupported("RUN --mount=type=bind,rw")
 		}

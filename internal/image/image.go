@@ -48,6 +48,9 @@ type Image struct {
 	Root string `json:"-"`
 }
 
+// DefaultPath is the PATH of an image that sets none.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Platform is that of this machine's images, such as linux/amd64.
 func Platform() string { return "linux/" + runtime.GOARCH }
 

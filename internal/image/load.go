@@ -55,7 +55,7 @@ func (s *Store) Load(ctx context.Context, path string) ([]Image, error) {
 	return all, nil
 }
 
-// LoadRoot enters an image of the files in an uncompressed tar archive under a name. It has the usual PATH and no other configuration.
+// LoadRoot enters an image of the files in a tar archive, packed or not, under a name. It has the usual PATH and no other configuration.
 func (s *Store) LoadRoot(ctx context.Context, path, reference string) (Image, error) {
 	keys, err := nameKeys([]string{reference})
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Store) LoadRoot(ctx context.Context, path, reference string) (Image, er
 	if err := s.Extend(ctx, "", chain, fromFile(path)); err != nil {
 		return Image{}, fmt.Errorf("load an image's files of %s: %w", path, err)
 	}
-	config := v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
+	config := v1.Config{Env: []string{"PATH=" + DefaultPath}}
 	img := Image{Digest: Digest("root " + chain), Chain: chain, Config: config, Platform: Platform()}
 	if img.Size, err = s.Measure(chain); err != nil {
 		return Image{}, fmt.Errorf("measure the image: %w", err)

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -58,7 +57,6 @@ type Mount struct {
 type Builder struct {
 	Store  *image.Store
 	Runner Runner
-	Log    *slog.Logger
 }
 
 // Options of a build.

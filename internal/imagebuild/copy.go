@@ -77,16 +77,12 @@ func (s *stage) copying(from *source, what instructions.SourcesAndDest, chown, c
 
 // isFolder reports whether a path of an image is a folder, its links followed.
 func isFolder(root, name string) bool {
-	at, err := image.Resolve(root, name)
-	if err != nil {
-		return false
-	}
-	s, err := openRoot(root, "", "")
+	s, err := openRoot(root, "", "the image")
 	if err != nil {
 		return false
 	}
 	defer s.close()
-	info, err := s.root.Lstat(at)
+	_, info, err := s.stat(name)
 	return err == nil && info.IsDir()
 }
 

@@ -99,13 +99,6 @@ func (l *layer) sum() (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// emptyLayer has nothing.
-func emptyLayer() io.ReadCloser {
-	var b bytes.Buffer
-	_ = tar.NewWriter(&b).Close() // a buffer takes everything
-	return io.NopCloser(&b)
-}
-
 // header describes a file of a source.
 func header(info fs.FileInfo, name, link string) tar.Header {
 	h := tar.Header{Name: relative(name), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime()}

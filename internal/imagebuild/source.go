@@ -13,8 +13,8 @@ import (
 	"syscall"
 
 	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
 
+	"oddish/internal/dockerfile"
 	"oddish/internal/image"
 )
 
@@ -40,7 +40,8 @@ func openContext(dir, file string) (*source, error) {
 			continue
 		}
 		if err == nil {
-			s.ignore, err = readIgnore(f)
+			s.ignore, err = dockerfile.Ignore(f)
+			f.Close()
 		}
 		if err != nil {
 			return nil, errors.Join(failedf("%s: %w", name, err), root.Close())
@@ -48,15 +49,6 @@ func openContext(dir, file string) (*source, error) {
 		break
 	}
 	return s, nil
-}
-
-func readIgnore(f *os.File) (*patternmatcher.PatternMatcher, error) {
-	defer f.Close()
-	patterns, err := ignorefile.ReadAll(f)
-	if err != nil {
-		return nil, err
-	}
-	return patternmatcher.New(patterns)
 }
 
 // openRoot opens the files of a stage or an image.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"path"
 	"strconv"
@@ -104,7 +103,7 @@ const scratch = "scratch"
 func (p *project) base(ctx context.Context, reference, platform string) (image.Image, error) {
 	if reference == scratch {
 		empty := image.Digest("scratch")
-		err := p.Store.Extend(ctx, "", empty, func(context.Context) (io.ReadCloser, error) { return emptyLayer(), nil })
+		err := p.Store.Extend(ctx, "", empty, (&layer{}).stream)
 		return image.Image{Chain: empty, Platform: image.Platform()}, err
 	}
 	p.out.say("image %s", reference)
@@ -123,7 +122,6 @@ func (s *stage) named(ctx context.Context, from string) (*source, error) {
 			number, is = n, n >= 0 && n < len(s.file.Stages)
 		}
 	}
-	chain := ""
 	if is && number >= s.number {
 		return nil, failedf("stage %s comes later, or is this one", from)
 	}
@@ -132,22 +130,25 @@ func (s *stage) named(ctx context.Context, from string) (*source, error) {
 		if err != nil {
 			return nil, err
 		}
-		chain = done.chain
-	} else {
-		if _, err := name.ParseReference(from); err != nil {
-			return nil, failedf("there is no stage %q, and no image can have that name", from)
-		}
-		img, err := s.base(ctx, from, "")
-		if err != nil {
-			return nil, err
-		}
-		chain = img.Chain
+		return s.tree(done.chain, from)
 	}
+	if _, err := name.ParseReference(from); err != nil {
+		return nil, failedf("there is no stage %q, and no image can have that name", from)
+	}
+	img, err := s.base(ctx, from, "")
+	if err != nil {
+		return nil, err
+	}
+	return s.tree(img.Chain, from)
+}
+
+// tree gives the files of a stage or an image.
+func (s *stage) tree(chain, what string) (*source, error) {
 	root, err := s.Store.Root(chain)
 	if err != nil {
 		return nil, err
 	}
-	return openRoot(root, chain, from)
+	return openRoot(root, chain, what)
 }
 
 // do carries out an instruction.

@@ -65,7 +65,7 @@ func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, 
 
 // Builder makes images with sandboxes of this provider, which must have a store of images.
 func (p *Provider) Builder() *imagebuild.Builder {
-	return &imagebuild.Builder{Store: p.images, Runner: runner{p}, Log: p.log}
+	return &imagebuild.Builder{Store: p.images, Runner: runner{p}}
 }
 
 // runner runs each RUN of a build in a sandbox of its own, which ends with this process at the latest.
@@ -89,7 +89,8 @@ func (r runner) Run(ctx context.Context, img image.Image, c imagebuild.Command) 
 	exit, err := s.Exec(ctx, sandbox.Command{
 		Label: "build", Script: "exec " + strings.Join(words, " "), Env: c.Env, Dir: c.Dir, User: c.User, Stdout: c.Output, Stderr: c.Output,
 	})
-	if errors.Is(err, errNoAccount) {
+	var unknown *noAccountError
+	if errors.As(err, &unknown) {
 		_, _ = fmt.Fprintln(c.Output, err)
 		return exitNotRun, nil, nil
 	}

@@ -31,14 +31,11 @@ func (p *Provider) image(ctx context.Context, img sandbox.Image) (*image.Image, 
 	return &got, nil
 }
 
-// imagePath is the PATH of an image that sets none.
-const imagePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 // useImage takes from the image what the spec leaves to it. The spec's own variables count more than the image's.
 func (r *record) useImage(img *image.Image, own map[string]string) {
 	c := &img.Config
 	vars := map[string]string{}
-	path := imagePath
+	path := image.DefaultPath
 	for _, e := range c.Env {
 		key, value, _ := strings.Cut(e, "=")
 		if vars[key] = value; key == "PATH" {

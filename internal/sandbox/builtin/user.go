@@ -18,8 +18,12 @@ import (
 	"gvisor.dev/gvisor/pkg/urpc"
 )
 
-// errNoAccount marks the lack of a user or a group; its text is in the words around it.
-var errNoAccount = errors.New("")
+// noAccountError: the sandbox has no user, or no group, of that name.
+type noAccountError struct{ kind, name string }
+
+func (e *noAccountError) Error() string {
+	return fmt.Sprintf("the sandbox has no %s %q", e.kind, e.name)
+}
 
 // user is who a command runs as.
 type user struct {
@@ -76,7 +80,7 @@ func findGroup(name, group string) (uint32, error) {
 			return uint32(gid), nil
 		}
 	}
-	return 0, fmt.Errorf("the sandbox has no group %q%w", name, errNoAccount)
+	return 0, &noAccountError{"group", name}
 }
 
 // findUser searches passwd for a login name or a number. login is empty for a number without an entry.
@@ -103,7 +107,7 @@ func findUser(name, passwd string) (u user, login string, err error) {
 	if numErr == nil {
 		return user{uid: uint32(number), home: "/"}, "", nil
 	}
-	return user{}, "", fmt.Errorf("the sandbox has no user %q%w", name, errNoAccount)
+	return user{}, "", &noAccountError{"user", name}
 }
 
 // memberships lists the groups that name the login as a member.

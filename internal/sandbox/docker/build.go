@@ -15,8 +15,8 @@ import (
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
 	"github.com/moby/patternmatcher"
-	"github.com/moby/patternmatcher/ignorefile"
 
+	"oddish/internal/dockerfile"
 	"oddish/internal/sandbox"
 	"oddish/internal/tarball"
 )
@@ -118,11 +118,7 @@ func ignoring(dir string) (func(rel string, isDir bool) bool, error) {
 		return nil, err
 	}
 	defer f.Close()
-	patterns, err := ignorefile.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf(".dockerignore: %w", err)
-	}
-	matcher, err := patternmatcher.New(patterns)
+	matcher, err := dockerfile.Ignore(f)
 	if err != nil {
 		return nil, fmt.Errorf(".dockerignore: %w", err)
 	}

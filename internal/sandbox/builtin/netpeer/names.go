@@ -10,7 +10,7 @@ import (
 // namePool are the addresses that stand for hosts which an Allow policy knows by name. They are reserved for measurements and never public.
 func namePool() netip.Prefix { return netip.MustParsePrefix("198.18.0.0/16") }
 
-// maxNames bounds the hosts of one sandbox that have an address; the one that was asked for longest ago gives its own up.
+// maxNames bounds the hosts of one sandbox that have an address; the one that got it first gives its own up.
 const maxNames = 60_000
 
 // nameTable gives hosts addresses of the pool. They stay the same as long as the sandbox lives, whatever the policy: programs keep what they looked up.

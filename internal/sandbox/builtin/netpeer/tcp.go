@@ -139,11 +139,7 @@ func (p *Peer) mayAsk(connected, asked string) error {
 	if asked == connected {
 		return nil
 	}
-	a, is := p.inForce().(*Allow)
-	if !is {
-		return nil // all hosts are open now
-	}
-	return a.Name(asked)
+	return p.inForce().Name(asked)
 }
 
 // counted adds what is written up.
