@@ -306,7 +306,7 @@ type Trial struct {
 	Model          string             `json:"model"`
 	Environment    *string            `json:"environment"`
 	Status         Status             `json:"status"`
-	Origin         string             `json:"origin"`
+	Origin         string             `json:"origin" enum:"oddish,imported" doc:"imported: it ran elsewhere"`
 	Attempts       int                `json:"attempts"`
 	MaxAttempts    int                `json:"max_attempts"`
 	HarborStage    *Stage             `json:"harbor_stage"`
@@ -371,6 +371,7 @@ type Experiment struct {
 	RewardSum    float64           `json:"reward_sum"`
 	CreatedAt    time.Time         `json:"created_at"`
 	LastActivity time.Time         `json:"last_activity"`
+	ImportedFrom *string           `json:"imported_from" doc:"program that ran the job that this was imported from; null: it ran here"`
 	Budget       *ExperimentBudget `json:"budget" doc:"null: none; only in the answer for one experiment"`
 	Usage        *Usage            `json:"usage" doc:"of all attempts so far; null: nothing is known; only in the answer for one experiment"`
 }

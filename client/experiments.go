@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"net/http"
 
 	"oddish/api"
@@ -33,6 +35,36 @@ func (c *Client) ExperimentTrials(ctx context.Context, id string) ([]api.Trial, 
 // ExperimentTrialsPage returns one page of an experiment's trials; an empty cursor is the first.
 func (c *Client) ExperimentTrialsPage(ctx context.Context, id string, limit int, cursor string) (Page[api.Trial], error) {
 	return page[api.Trial](ctx, c, path("experiments", id, "trials"), limit, cursor)
+}
+
+// ImportJob finds or makes the experiment of a job that ran elsewhere. Repeating it is harmless.
+func (c *Client) ImportJob(ctx context.Context, in api.ImportJob) (api.ImportedJob, error) {
+	return do[api.ImportedJob](ctx, c, call{
+		method: http.MethodPost, path: path("experiments", "import"), body: jsonBody(in), repeat: repeatSafe,
+	})
+}
+
+// PutImport uploads the archive of a trial's folder for ImportTrial. open is called for each try and its reader closed after it.
+func (c *Client) PutImport(ctx context.Context, experimentID, folder string, open func() (io.ReadCloser, error)) error {
+	req := call{
+		method: http.MethodPut, path: path("experiments", experimentID, "import", folder, "archive"), repeat: repeatSafe,
+		header: http.Header{"Content-Type": {"application/gzip"}},
+	}
+	req.body = func() (io.ReadCloser, int64, error) {
+		r, err := open()
+		if err != nil {
+			return nil, 0, fmt.Errorf("open archive of trial %s: %w", folder, err)
+		}
+		return r, sizeOf(r), nil
+	}
+	return c.run(ctx, req, func(*http.Response) error { return nil })
+}
+
+// ImportTrial adds a trial that ran elsewhere, whose archive was put. Repeating it is harmless.
+func (c *Client) ImportTrial(ctx context.Context, experimentID, folder string, in api.ImportTrial) (api.ImportedTrial, error) {
+	return do[api.ImportedTrial](ctx, c, call{
+		method: http.MethodPost, path: path("experiments", experimentID, "import", folder), body: jsonBody(in), repeat: repeatSafe,
+	})
 }
 
 // CancelExperiment stops the trials of an experiment that are not finished. Repeating it is harmless.

@@ -69,7 +69,7 @@ var allowed = map[string][]string{
 		"internal/agent", "internal/task", "internal/tarball", "internal/result"},
 
 	"internal/redact": {},
-	"internal/jobdir": {"api", "client", "internal/model", "internal/result"},
+	"internal/jobdir": {"api", "client", "internal/model", "internal/result", "internal/tarball"},
 	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/imagebuild", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
 	"internal/arch": {},

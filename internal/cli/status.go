@@ -130,6 +130,9 @@ func (a *App) statusExperiment(ctx context.Context, c connection, f *statusFlags
 	p := a.outPrinter()
 	p.line(fmt.Sprintf("experiment  %s (%s)", e.Name, e.ID))
 	p.line("view        " + experimentURL(c, e.ID))
+	if e.ImportedFrom != nil {
+		p.line("imported    from a job that " + *e.ImportedFrom + " ran")
+	}
 	if e.Paused {
 		p.line("paused      yes; `oddish resume -e " + e.ID + "` ends it")
 	}

@@ -1,4 +1,5 @@
-// Package jobdir writes experiments of a server as job directories of the Harbor format, which Harbor's own programs read.
+// Package jobdir writes experiments of a server as job directories of the Harbor format, which Harbor's own programs read, and imports such directories,
+// whoever wrote them, as experiments.
 //
 // It asks the server through package client, above it is the command line. What the files hold is package result's; that it
 // neither runs nor decides anything makes it usable on directories of any age.
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"oddish/api"
 	"oddish/internal/result"
@@ -24,9 +26,18 @@ const MarkFile = "oddish.json"
 
 // Mark is the content of MarkFile.
 type Mark struct {
-	ExperimentID   string         `json:"experiment_id"`
-	ExperimentName string         `json:"experiment_name"`
-	Trials         []api.JobTrial `json:"trials"` // those whose folders are there, or are to be
+	ExperimentID   string        `json:"experiment_id"`
+	ExperimentName string        `json:"experiment_name"`
+	Trials         []MarkedTrial `json:"trials"` // those whose folders are there, or are to be
+}
+
+// MarkedTrial is a trial of the experiment, with what its files do not tell.
+type MarkedTrial struct {
+	api.JobTrial
+	Attempts   int        `json:"attempts,omitempty"`
+	StartedAt  *time.Time `json:"started_at,omitempty"` // of the first attempt
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+	Usage      *api.Usage `json:"usage,omitempty"` // as the server knows it; nil: unknown
 }
 
 // Source is the server that experiments are pulled from; *client.Client is one.

@@ -122,7 +122,11 @@ func (p *puller) begin(ctx context.Context, job api.JobFiles) error {
 			}
 		}
 	}
-	return p.write(MarkFile, Mark{ExperimentID: job.ExperimentID, ExperimentName: p.name, Trials: p.ended})
+	mark := Mark{ExperimentID: job.ExperimentID, ExperimentName: p.name, Trials: make([]MarkedTrial, len(p.ended))}
+	for i, t := range p.ended {
+		mark.Trials[i] = marked(t, p.rows[t.TrialID])
+	}
+	return p.write(MarkFile, mark)
 }
 
 // end writes the job's own files. They come last: with them the directory is a job's.

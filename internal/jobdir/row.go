@@ -43,6 +43,22 @@ func fromRow(t api.Trial, folder string) result.Trial {
 	return out
 }
 
+// marked gives what the mark says of a trial.
+func marked(t api.JobTrial, row api.Trial) MarkedTrial {
+	m := MarkedTrial{JobTrial: t, Attempts: row.Attempts, StartedAt: row.StartedAt, FinishedAt: row.FinishedAt}
+	u := api.Usage{
+		InputTokens: row.InputTokens, CacheTokens: row.CacheTokens, OutputTokens: row.OutputTokens, CostUSD: row.CostUSD,
+		UsageDetails: api.UsageDetails{
+			CacheWriteTokens: row.CacheWrites, ReasoningTokens: row.Reasoning, ModelCalls: row.ModelCalls, CostEstimated: row.CostEstimated,
+			CostSource: text(row.CostSource), PriceVersion: text(row.PriceVersion), Models: row.ModelUsage,
+		},
+	}
+	if !u.IsZero() {
+		m.Usage = &u
+	}
+	return m
+}
+
 // taskName is the name of a trial's task: the trial's without its number.
 func taskName(t api.Trial) string {
 	if i := strings.LastIndexByte(t.Name, '-'); i > 0 {

@@ -146,6 +146,7 @@ type nominee struct {
 	state            api.Status
 	errorType        string
 	hasSecrets       int
+	imported         int
 	refusal          string // why it is not tried again; empty: it is
 }
 
@@ -206,11 +207,11 @@ func (r *retrier) nominees(ctx context.Context, db store.Querier, ids []string) 
 		args = store.Args{}
 		among = "(" + r.match.Among(&args, ids) + ")"
 	}
-	query := `SELECT j.id, j.state, j.queue_key, j.priority, j.experiment_id, t.has_secrets, COALESCE(a.error_type, '')
+	query := `SELECT j.id, j.state, j.queue_key, j.priority, j.experiment_id, t.has_secrets, t.imported, COALESCE(a.error_type, '')
 		FROM jobs j JOIN trials t ON t.id = j.id LEFT JOIN attempts a ON a.trial_id = j.id AND a.attempt = j.outcome_attempt
 		WHERE j.id IN ` + among + " ORDER BY j.id" + r.q.db.ByteOrder()
 	found, err := store.Collect(ctx, db, query, args.Values, func(c *nominee) []any {
-		return []any{&c.id, &c.state, &c.key, &c.priority, &c.experimentID, &c.hasSecrets, &c.errorType}
+		return []any{&c.id, &c.state, &c.key, &c.priority, &c.experimentID, &c.hasSecrets, &c.imported, &c.errorType}
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read trials: %w", err)
@@ -226,6 +227,8 @@ func (c *nominee) refuse(explicit bool) string {
 	switch {
 	case !c.state.Terminal():
 		return fmt.Sprintf("it is %s, and only a trial that has ended can be tried again", c.state)
+	case c.imported != 0:
+		return "it was imported, and ran elsewhere: run its task here with `oddish run`"
 	case c.hasSecrets != 0:
 		return "it had secret environment values, which were wiped when it ended: submit it again"
 	case c.state == api.StatusSuccess && c.errorType == "":

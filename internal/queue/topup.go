@@ -45,7 +45,7 @@ func (l *ledger) topUp(ctx context.Context, s *Submission, experimentID string, 
 func (l *ledger) repetitions(ctx context.Context, s *Submission, experimentID string, id identity) (counting, ended []string, err error) {
 	const query = `SELECT j.id, j.state, j.cancel_requested FROM trials t JOIN jobs j ON j.id = t.id
 		WHERE t.experiment_id = $1 AND t.task_id = $2 AND t.version = $3 AND t.agent = $4 AND t.model = $5
-			AND t.agent_config = $6 AND t.harbor = $7 AND j.environment = $8 AND j.queue_key = $9
+			AND t.imported = 0 AND t.agent_config = $6 AND t.harbor = $7 AND j.environment = $8 AND j.queue_key = $9
 		ORDER BY t.idx`
 	args := []any{experimentID, s.Task.ID, s.Version.Version, id.agent, id.model, id.agentConfig, id.harbor, id.environment, id.key}
 	jobs, err := store.Collect(ctx, l.tx, query, args, func(j *job) []any { return []any{&j.id, &j.state, &j.cancelRequested} })

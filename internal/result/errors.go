@@ -2,6 +2,7 @@ package result
 
 import (
 	"fmt"
+	"strings"
 
 	"oddish/api"
 )
@@ -123,3 +124,14 @@ func (e *Error) Error() string { return e.Type + ": " + e.Message }
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// ClipMessage bounds a message to about Harbor's 1000 characters: the first quarter and the last three.
+func ClipMessage(text string) string {
+	const most = 1000
+	text = strings.ToValidUTF8(text, "?")
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most/4]) + " ... " + string(runes[len(runes)-most*3/4:])
+}

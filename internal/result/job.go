@@ -1,6 +1,7 @@
 package result
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -99,6 +100,7 @@ type EvalStats struct {
 
 // JobInput is what a job's result is made from besides its finished trials.
 type JobInput struct {
+	ID           string // UUID; empty: that of ExperimentID
 	ExperimentID string
 	StartedAt    time.Time
 	UpdatedAt    time.Time
@@ -111,7 +113,7 @@ type JobInput struct {
 // NewJob sums up the finished trials of an experiment, one result for each trial. The job is finished when none remain.
 func NewJob(in JobInput, trials []Trial) Job {
 	j := Job{
-		ID:        UUIDFor("experiment", in.ExperimentID),
+		ID:        cmp.Or(in.ID, UUIDFor("experiment", in.ExperimentID)),
 		StartedAt: Time(in.StartedAt),
 		UpdatedAt: Time(in.UpdatedAt),
 		Total:     in.Total,

@@ -25,7 +25,8 @@ const (
 	ManifestFile     = "manifest.json" // in ArtifactsDir
 	TestOutputFile   = "test-stdout.txt"
 	OracleOutputFile = "oracle.txt"
-	ExitCodeFile     = "exit-code.txt" // in AgentDir
+	ExitCodeFile     = "exit-code.txt"   // in AgentDir
+	TrajectoryFile   = "trajectory.json" // in AgentDir
 )
 
 // WriteJSON writes v as JSON indented by four, as WriteFile does.

@@ -49,9 +49,8 @@ func wireTask(t store.TaskSummary) api.Task {
 
 // wireTrial gives a trial without its place in the queue.
 func wireTrial(t store.Trial) api.Trial {
-	id, key := store.VersionID(t.TaskID, t.Version), taskPath(t.TaskID, t.Version)
 	out := api.Trial{
-		ID: t.ID, Name: t.Name, TaskID: t.TaskID, TaskPath: &key, TaskVersion: &t.Version, TaskVersionID: &id,
+		ID: t.ID, Name: t.Name, TaskID: t.TaskID,
 		ExperimentID: t.ExperimentID, Agent: t.Agent, Provider: t.Provider, QueueKey: t.QueueKey, Model: t.Model,
 		Environment: present(t.Environment), Status: t.Status, Origin: "oddish",
 		Attempts: t.Attempt, MaxAttempts: t.MaxAttempts,
@@ -61,6 +60,13 @@ func wireTrial(t store.Trial) api.Trial {
 		CostSource: present(t.CostSource), PriceVersion: present(t.PriceVersion), ModelUsage: t.UsageDetails.Models,
 		PhaseTiming: t.Phases, HasTrajectory: t.HasTrajectory,
 		CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
+	}
+	if t.Version > 0 {
+		id, key := store.VersionID(t.TaskID, t.Version), taskPath(t.TaskID, t.Version)
+		out.TaskPath, out.TaskVersion, out.TaskVersionID = &key, &t.Version, &id
+	}
+	if t.Imported {
+		out.Origin = "imported"
 	}
 	if out.Model == "" {
 		out.Model = model.Default
@@ -84,7 +90,7 @@ func wireExperiment(e store.ExperimentSummary) api.Experiment {
 			api.StatusSuccess: c.Success, api.StatusFailed: c.Failed, api.StatusCancelled: c.Cancelled,
 		},
 		RewardPassed: c.Passed, RewardTotal: c.Rewarded, RewardSum: c.RewardSum,
-		CreatedAt: e.CreatedAt.UTC(), LastActivity: e.LastActivity.UTC(),
+		CreatedAt: e.CreatedAt.UTC(), LastActivity: e.LastActivity.UTC(), ImportedFrom: present(e.ImportedFrom),
 	}
 }
 

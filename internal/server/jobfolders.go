@@ -224,7 +224,7 @@ func jobLock(e store.ExperimentSummary, trials []store.Trial, configs []result.T
 // jobResult sums up from the rows what the trials' own result.json files say.
 func jobResult(e store.ExperimentSummary, trials []store.Trial) result.Job {
 	in := result.JobInput{
-		ExperimentID: e.ID, StartedAt: e.CreatedAt, UpdatedAt: e.LastActivity, Total: e.Counts.Total, Running: e.Counts.Running,
+		ID: e.ImportedJob, ExperimentID: e.ID, StartedAt: e.CreatedAt, UpdatedAt: e.LastActivity, Total: e.Counts.Total, Running: e.Counts.Running,
 	}
 	in.Metrics = map[string][]string{}
 	var ended []result.Trial

@@ -137,6 +137,7 @@ func (s *Server) register(a huma.API) {
 	s.registerFiles(a)
 	s.registerExperiments(a)
 	s.registerJobFiles(a)
+	s.registerImports(a)
 	s.registerEvents(a)
 	s.registerQueue(a)
 	s.registerWorker(a)

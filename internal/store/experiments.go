@@ -7,10 +7,10 @@ import (
 	"fmt"
 )
 
-const experimentColumns = "e.id, e.name, e.public, e.paused, e.created_at"
+const experimentColumns = "e.id, e.name, e.public, e.paused, e.created_at, e.imported_job, e.imported_from"
 
 func experimentTargets(e *Experiment) []any {
-	return []any{&e.ID, &e.Name, flag{&e.Public}, flag{&e.Paused}, msTime{&e.CreatedAt}}
+	return []any{&e.ID, &e.Name, flag{&e.Public}, flag{&e.Paused}, msTime{&e.CreatedAt}, &e.ImportedJob, &e.ImportedFrom}
 }
 
 // Querier is what reads need: a *sql.DB, *sql.Tx or *sql.Conn.
@@ -26,18 +26,41 @@ func (db *DB) Experiment(ctx context.Context, idOrName string) (Experiment, erro
 
 // FindExperiment is DB.Experiment inside of a transaction.
 func FindExperiment(ctx context.Context, q Querier, idOrName string) (Experiment, error) {
+	return findExperiment(ctx, q, idOrName, "e.id = $1", "e.name = $1 ORDER BY e.created_at DESC, e.id DESC LIMIT 1")
+}
+
+// FindImported returns the experiment that a job which ran elsewhere was imported to, or ErrNotFound.
+func FindImported(ctx context.Context, q Querier, jobID string) (Experiment, error) {
+	return findExperiment(ctx, q, jobID, "e.imported_job = $1 AND e.imported_job <> ''")
+}
+
+// findExperiment gives the experiment for which the first possible of the conditions holds.
+func findExperiment(ctx context.Context, q Querier, name string, conditions ...string) (Experiment, error) {
 	var e Experiment
-	for _, where := range []string{"e.id = $1", "e.name = $1 ORDER BY e.created_at DESC, e.id DESC LIMIT 1"} {
-		row := q.QueryRowContext(ctx, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where, idOrName)
+	for _, where := range conditions {
+		row := q.QueryRowContext(ctx, "SELECT "+experimentColumns+" FROM experiments e WHERE "+where, name)
 		err := row.Scan(experimentTargets(&e)...)
 		if err == nil {
 			return e, nil
 		}
 		if !errors.Is(err, sql.ErrNoRows) {
-			return Experiment{}, fmt.Errorf("read experiment %s: %w", idOrName, err)
+			return Experiment{}, fmt.Errorf("read experiment %s: %w", name, err)
 		}
 	}
-	return Experiment{}, fmt.Errorf("experiment %s: %w", idOrName, ErrNotFound)
+	return Experiment{}, fmt.Errorf("experiment %s: %w", name, ErrNotFound)
+}
+
+// ImportedTrials lists the trials of an experiment that ran elsewhere, by id.
+func (db *DB) ImportedTrials(ctx context.Context, experimentID string) ([]ImportedTrial, error) {
+	const query = `SELECT t.id, a.trial_dir, a.finish_digest FROM trials t JOIN attempts a ON a.trial_id = t.id
+		WHERE t.experiment_id = $1 AND t.imported = 1 ORDER BY t.id`
+	trials, err := Collect(ctx, db.read, query, []any{experimentID}, func(t *ImportedTrial) []any {
+		return []any{&t.ID, &t.TrialDir, &t.Digest}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read imported trials of experiment %s: %w", experimentID, err)
+	}
+	return trials, nil
 }
 
 // ExperimentOfTrial returns the id of the experiment that a trial belongs to, or ErrNotFound.

@@ -26,6 +26,16 @@ type Experiment struct {
 	Public    bool
 	Paused    bool // none of its trials is started
 	CreatedAt time.Time
+
+	ImportedJob  string // id of the job that it was imported from; empty: it ran here
+	ImportedFrom string // program that ran that job
+}
+
+// ImportedTrial is a trial that ran elsewhere.
+type ImportedTrial struct {
+	ID       string
+	TrialDir string // blob prefix
+	Digest   string // of the archive that brought its files
 }
 
 // Task is a task with its newest version.
@@ -38,7 +48,7 @@ type Task struct {
 	Tags           map[string]string
 	GithubUsername string
 	RunAnalysis    bool
-	Version        int // newest; 0 before the first upload was completed
+	Version        int // newest; 0: none is here, only trials that ran elsewhere are
 	CreatedAt      time.Time
 }
 
@@ -60,8 +70,8 @@ type Trial struct {
 	Name         string // <task name>-<index>
 	TaskID       string
 	TaskName     string
-	Version      int
-	ContentHash  string
+	Version      int    // 0: it ran elsewhere, and the task's content is not here
+	ContentHash  string // empty: unknown, of one that ran elsewhere
 	ExperimentID string
 	Agent        string
 	Model        string // "default" without one
@@ -72,6 +82,7 @@ type Trial struct {
 	AgentConfig  api.AgentConfig // secrets removed once the trial is terminal
 	Harbor       api.HarborConfig
 	CreatedAt    time.Time
+	Imported     bool // it ran elsewhere
 
 	Status          api.Status
 	Attempt         int // attempts started

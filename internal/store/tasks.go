@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,14 @@ func insertTask(ctx context.Context, tx *sql.Tx, id, name string) error {
 	return nil
 }
 
+// EnsureTask gives the task with that name, which it makes, without a version, if there is none.
+func EnsureTask(ctx context.Context, tx *sql.Tx, name string) (Task, error) {
+	if err := insertTask(ctx, tx, NewTaskID(name), name); err != nil {
+		return Task{}, err
+	}
+	return oneTask(ctx, tx, "k.name = $1", name)
+}
+
 // TaskSummary returns the task with that id and the counts of all its trials, or ErrNotFound.
 func (db *DB) TaskSummary(ctx context.Context, id string) (TaskSummary, error) {
 	return FindTaskSummary(ctx, db.read, id)
@@ -67,19 +76,23 @@ func FindTaskSummary(ctx context.Context, q Querier, id string) (TaskSummary, er
 	return found[0], nil
 }
 
-// Tasks returns the tasks that match the filter, newest first. Tasks whose first upload was not completed are left out.
+// Tasks returns the tasks that match the filter, newest first.
 func (db *DB) Tasks(ctx context.Context, f TaskFilter) ([]TaskSummary, error) {
 	var args Args
 	return taskSummaries(ctx, db.read, tasksPage(f, &args), &args, f.ExperimentID)
 }
 
 func tasksPage(f TaskFilter, args *Args) string {
-	page := "SELECT * FROM tasks WHERE version > 0"
+	var where []string
 	if f.User != "" {
-		page += " AND submitter = " + args.Add(f.User)
+		where = append(where, "submitter = "+args.Add(f.User))
 	}
 	if f.ExperimentID != "" {
-		page += " AND id IN (SELECT task_id FROM tallies WHERE experiment_id = " + args.Add(f.ExperimentID) + ")"
+		where = append(where, "id IN (SELECT task_id FROM tallies WHERE experiment_id = "+args.Add(f.ExperimentID)+")")
+	}
+	page := "SELECT * FROM tasks"
+	if len(where) > 0 {
+		page += " WHERE " + strings.Join(where, " AND ")
 	}
 	return page + " ORDER BY created_at DESC, id DESC" + args.page(f.Limit, f.Offset)
 }

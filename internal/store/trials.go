@@ -10,7 +10,7 @@ import (
 // The outcome of a trial is that of the run which its job names: none while it waits for its first run, or for
 // the first one after it was queued again.
 const trialQuery = `SELECT t.id, t.name, t.task_id, t.task_name, t.version, t.content_hash, t.experiment_id, t.agent, t.model, t.provider,
-		j.queue_key, j.environment, t.source, t.agent_config, t.harbor, t.created_at,
+		j.queue_key, j.environment, t.source, t.agent_config, t.harbor, t.created_at, t.imported,
 		j.state, j.attempt, j.max_attempts, j.available_at, j.cancel_requested, j.worker_id, j.started_at, j.finished_at,
 		COALESCE(a.stage, ''), COALESCE(a.trial_dir, ''), COALESCE(a.sandbox_id, ''), a.rewards, a.reward,
 		COALESCE(a.error_type, ''), COALESCE(a.error_message, ''), a.phases,
@@ -21,7 +21,7 @@ const trialQuery = `SELECT t.id, t.name, t.task_id, t.task_name, t.version, t.co
 func trialTargets(t *Trial) []any {
 	return []any{
 		&t.ID, &t.Name, &t.TaskID, &t.TaskName, &t.Version, &t.ContentHash, &t.ExperimentID, &t.Agent, &t.Model, &t.Provider,
-		&t.QueueKey, &t.Environment, &t.Source, jsonText{&t.AgentConfig}, jsonText{&t.Harbor}, msTime{&t.CreatedAt},
+		&t.QueueKey, &t.Environment, &t.Source, jsonText{&t.AgentConfig}, jsonText{&t.Harbor}, msTime{&t.CreatedAt}, flag{&t.Imported},
 		&t.Status, &t.Attempt, &t.MaxAttempts, nullTime{&t.AvailableAt}, flag{&t.CancelRequested}, &t.WorkerID,
 		nullTime{&t.StartedAt}, nullTime{&t.FinishedAt},
 		&t.Stage, &t.TrialDir, &t.SandboxID, jsonText{&t.Rewards}, &t.Reward,

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"oddish/api"
@@ -80,18 +79,6 @@ func traceback(e *result.Error) string {
 // failure gives the finish of a trial that could not begin.
 func failure(err error) api.Finish {
 	e := classify(err)
-	return api.Finish{Outcome: api.StatusFailed, ErrorType: e.Type, ErrorMessage: clip(e.Message), ErrorClass: e.Class}
+	return api.Finish{Outcome: api.StatusFailed, ErrorType: e.Type, ErrorMessage: result.ClipMessage(e.Message), ErrorClass: e.Class}
 }
-
-// clip bounds a message to about Harbor's 1000 characters: the first quarter and the last three.
-func clip(text string) string {
-	const most = 1000
-	text = strings.ToValidUTF8(text, "?")
-	runes := []rune(text)
-	if len(runes) <= most {
-		return text
-	}
-	return string(runes[:most/4]) + " ... " + string(runes[len(runes)-most*3/4:])
-}
-
 func now() time.Time { return result.Time(time.Now()) }

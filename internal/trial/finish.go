@@ -3,12 +3,9 @@ package trial
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
-	"slices"
 
 	"oddish/api"
-	"oddish/internal/atif"
 	"oddish/internal/result"
 )
 
@@ -68,7 +65,7 @@ func (r *run) writeResult() error {
 
 // outcome sums the trial up for the server.
 func (r *run) outcome() api.Finish {
-	f := api.Finish{Outcome: api.StatusSuccess, Phases: r.trial.Phases(), HasTrajectory: r.hasTrajectory()}
+	f := api.Finish{Outcome: api.StatusSuccess, Phases: r.trial.Phases(), HasTrajectory: result.HasTrajectory(r.dir)}
 	if v := r.trial.VerifierResult; v != nil {
 		f.Rewards = v.Rewards
 	}
@@ -77,7 +74,7 @@ func (r *run) outcome() api.Finish {
 	if e == nil {
 		return f
 	}
-	f.ErrorType, f.ErrorMessage, f.ErrorClass = e.Type, clip(e.Message), e.Class
+	f.ErrorType, f.ErrorMessage, f.ErrorClass = e.Type, result.ClipMessage(e.Message), e.Class
 	switch {
 	case r.handBack:
 		f.Outcome = api.StatusCancelled
@@ -100,16 +97,4 @@ func (r *run) decisive() *result.Error {
 		return r.fatal
 	}
 	return r.first
-}
-
-// hasTrajectory reports whether the agent has one, in any step.
-func (r *run) hasTrajectory() bool {
-	dirs := []string{r.dir}
-	for _, s := range r.done {
-		dirs = append(dirs, filepath.Join(r.dir, result.StepsDir, s.Name))
-	}
-	return slices.ContainsFunc(dirs, func(dir string) bool {
-		info, err := os.Lstat(filepath.Join(dir, result.AgentDir, atif.FileName))
-		return err == nil && info.Mode().IsRegular() && info.Size() > 0
-	})
 }

@@ -138,7 +138,7 @@ func TestWithoutAnyRecordThereIsNoTrajectory(t *testing.T) {
 		r := newReportRun(t, telling{log: &agent.Log{}})
 		r.models = m
 		r.report()
-		if r.hasTrajectory() || r.first != nil {
+		if result.HasTrajectory(r.dir) || r.first != nil {
 			t.Errorf("%s: there is one, or an error: %v", name, r.first)
 		}
 	}

@@ -189,5 +189,5 @@ func (r *run) record(err error) {
 }
 
 func exception(e *result.Error) *result.ExceptionInfo {
-	return &result.ExceptionInfo{Type: e.Type, Message: clip(e.Message), Traceback: traceback(e), OccurredAt: now()}
+	return &result.ExceptionInfo{Type: e.Type, Message: result.ClipMessage(e.Message), Traceback: traceback(e), OccurredAt: now()}
 }

@@ -202,7 +202,7 @@ func TestLiveFileStopsAtItsLimit(t *testing.T) {
 
 func TestClip(t *testing.T) {
 	t.Parallel()
-	got := clip(strings.Repeat("a", 600) + strings.Repeat("z", 5000) + "\xff")
+	got := result.ClipMessage(strings.Repeat("a", 600) + strings.Repeat("z", 5000) + "\xff")
 	if len(got) > 1010 || !strings.HasPrefix(got, "aaa") || !strings.HasSuffix(got, "z?") {
 		t.Errorf("clip gives %d bytes: %.20s", len(got), got)
 	}

@@ -308,6 +308,14 @@ func TestPagesTellWhatIsPaused(t *testing.T) {
 	contains(t, page(t, s, "/e/e1"), "<dt>Paused</dt>", "oddish resume -e e1")
 }
 
+func TestPagesTellWhatWasImported(t *testing.T) {
+	t.Parallel()
+	s, program := source(trialIn(api.StatusSuccess)), "harbor 0.26.0"
+	lacks(t, page(t, s, "/e/e1"), "<dt>Imported</dt>")
+	s.experiments[0].ImportedFrom = &program
+	contains(t, page(t, s, "/e/e1"), "<dt>Imported</dt>", "ran with harbor 0.26.0")
+}
+
 func TestTheBarCountsEveryTrialOnce(t *testing.T) {
 	t.Parallel()
 	e := api.Experiment{Total: 21, RewardPassed: 2, Counts: map[api.Status]int{
