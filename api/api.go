@@ -157,6 +157,7 @@ type AgentConfig struct {
 	Budget      *Budget     `json:"budget,omitempty"`
 	RecordModel bool        `json:"record_model,omitempty"`
 	Replay      string      `json:"replay,omitempty" maxLength:"255" doc:"id or name of an experiment with record_model: its trials' answers stand for those of the model"`
+	Regrade     string    `json:"regrade,omitempty" maxLength:"255" doc:"id of a trial of the task that has ended: the agent is not run, what it left then is verified again"`
 	// HelperModel says what becomes of calls of other models than the trial's own, see the constants; else it is the model that is called instead.
 	HelperModel string `json:"helper_model,omitempty" maxLength:"255" doc:"allow, same, refuse, or a model of the same provider; absent: allow, and with base_url same"`
 }
@@ -291,6 +292,19 @@ type Task struct {
 	FinishedAt         *time.Time        `json:"finished_at"`
 }
 
+// TaskVersion is one content of a task.
+type TaskVersion struct {
+	ID              string    `json:"id"`
+	TaskID          string    `json:"task_id"`
+	Version         int       `json:"version"`
+	TaskPath        *string   `json:"task_path"`
+	TaskS3Key       string    `json:"task_s3_key" doc:"where the archive is stored"`
+	ContentHash     string    `json:"content_hash"`
+	Message         *string   `json:"message"`
+	CreatedByUserID *string   `json:"created_by_user_id"`
+	CreatedAt       time.Time `json:"created_at"`
+}
+
 // Trial is one trial. Reward is the value under "reward", or the only one, or null.
 type Trial struct {
 	ID             string             `json:"id"`
@@ -307,6 +321,7 @@ type Trial struct {
 	Environment    *string            `json:"environment"`
 	Status         Status             `json:"status"`
 	Origin         string             `json:"origin" enum:"oddish,imported" doc:"imported: it ran elsewhere"`
+	RegradeOf      *string            `json:"regrade_of" doc:"trial whose agent's work was verified again; null: it has an agent of its own"`
 	Attempts       int                `json:"attempts"`
 	MaxAttempts    int                `json:"max_attempts"`
 	HarborStage    *Stage             `json:"harbor_stage"`
@@ -323,7 +338,7 @@ type Trial struct {
 	CacheWrites    *int64             `json:"cache_write_tokens"`
 	Reasoning      *int64             `json:"reasoning_tokens"`
 	ModelCalls     *int64             `json:"model_calls"`
-	CostSource     *string            `json:"cost_source" enum:"gateway,agent,replay"`
+	CostSource     *string            `json:"cost_source" enum:"gateway,agent,replay,regrade"`
 	PriceVersion   *string            `json:"price_version"`
 	ModelUsage     []ModelUsage       `json:"model_usage" doc:"of each model that was called, once the trial has ended; null: unknown"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`

@@ -15,7 +15,7 @@ type UsageDetails struct {
 	ReasoningTokens  *int64 `json:"reasoning_tokens,omitempty" doc:"of the output: thought"`
 	ModelCalls       *int64 `json:"model_calls,omitempty" doc:"answered calls"`
 	CostEstimated    *bool  `json:"cost_is_estimated,omitempty" doc:"some answer was cut, or did not tell its usage"`
-	CostSource       string `json:"cost_source,omitempty" enum:"gateway,agent,replay" doc:"gateway: tokens as the provider told them, times the price table; replay: there is no cost"`
+	CostSource       string `json:"cost_source,omitempty" enum:"gateway,agent,replay,regrade" doc:"gateway: tokens as the provider told them, times the price table; replay: there is no cost; regrade: paid in the trial that is verified again"`
 	PriceVersion     string `json:"price_version,omitempty" doc:"of the price table"`
 	// Models are the parts of each model. Progress does not tell them.
 	Models []ModelUsage `json:"models,omitempty"`
@@ -23,6 +23,9 @@ type UsageDetails struct {
 
 // CostFromReplay is the CostSource of a replay, in which no provider was asked and nothing was paid.
 const CostFromReplay = "replay"
+
+// CostFromRegrade is the CostSource of a trial whose agent's work was verified again: what it used and cost was paid for in the trial before.
+const CostFromRegrade = "regrade"
 
 // ModelUsage is what one model was used for: the trial's own, or one that its agent called beside it.
 type ModelUsage struct {

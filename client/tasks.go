@@ -105,3 +105,10 @@ func (c *Client) Cancel(ctx context.Context, in api.Cancel) (api.Cancelled, erro
 func (c *Client) DeleteTask(ctx context.Context, id string) (api.Deleted, error) {
 	return do[api.Deleted](ctx, c, call{method: http.MethodDelete, path: path("tasks", id), repeat: repeatUnsent})
 }
+
+// TaskVersion returns one version of a task. A *Error with status 404 if there is none.
+func (c *Client) TaskVersion(ctx context.Context, taskID string, version int) (api.TaskVersion, error) {
+	return do[api.TaskVersion](ctx, c, call{
+		method: http.MethodGet, path: path("tasks", taskID, "versions", strconv.Itoa(version)), repeat: repeatSafe,
+	})
+}

@@ -111,6 +111,17 @@ func (c *Client) Recording(ctx context.Context, jobID, lease string) (io.ReadClo
 	return resp.Body, nil
 }
 
+// Source opens a tar of what the trial left that the job verifies again. The caller closes it. A *Error with status 410 if it was deleted.
+func (c *Client) Source(ctx context.Context, jobID, lease string) (io.ReadCloser, error) {
+	resp, err := c.open(ctx, call{
+		method: http.MethodGet, path: jobPath(jobID, "source"), header: fence(lease), repeat: repeatSafe,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}
+
 func jobPath(jobID string, rest ...string) string {
 	return path(append([]string{"worker", "v1", "jobs", jobID}, rest...)...)
 }

@@ -7,6 +7,9 @@ type nop struct{}
 
 var _ Agent = nop{}
 
+// Nop is the name of the agent that does nothing.
+const Nop = "nop"
+
 func newNop(o Options) (Agent, error) {
 	return nop{}, refuseKwargs("nop", o.Kwargs)
 }

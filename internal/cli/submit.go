@@ -165,7 +165,6 @@ func packReader(dir string) io.ReadCloser {
 // add queues the trials of one task that are not there yet. The first task makes the experiment; the others name it by its id, since names are not unique.
 func (s *submission) add(ctx context.Context, c connection, p *runPlan, up uploaded) error {
 	sweep := p.sweep
-	sweep.TaskID = up.id
 	sweep.Configs = p.configs()
 	if up.origin != nil {
 		harbor := api.HarborConfig{}
@@ -174,6 +173,12 @@ func (s *submission) add(ctx context.Context, c connection, p *runPlan, up uploa
 		}
 		harbor.Origin, sweep.Harbor = up.origin, &harbor
 	}
+	return s.queue(ctx, c, sweep, up)
+}
+
+// queue sends the submission of one task and notes what came of it.
+func (s *submission) queue(ctx context.Context, c connection, sweep api.Sweep, up uploaded) error {
+	sweep.TaskID = up.id
 	experiment := firstNonEmpty(s.experimentID, s.experimentName)
 	sweep.ExperimentID = &experiment
 	if up.hash != "" {

@@ -47,7 +47,7 @@ func (q *Queue) plan(s Submission) ([]plan, error) {
 		}
 		id := firstOf(config.Model)
 		p.model, p.provider, p.key = model.Normalize(p.agent, id), model.Provider(p.agent, id), model.QueueKey(p.agent, id)
-		if config.AgentConfig != nil && config.AgentConfig.Replay != "" {
+		if c := config.AgentConfig; c != nil && (c.Replay != "" || c.Regrade != "") {
 			p.key = model.LocalKey // no provider is asked, whose limits would count
 		}
 		if strings.Contains(p.key, "*") { // it would be taken for a pattern

@@ -96,7 +96,7 @@ func (l *ledger) note(j *job, u used, source string) {
 		l.used, l.paid = map[string]used{}, map[string]used{}
 	}
 	l.used[j.experimentID] = l.used[j.experimentID].plus(u)
-	if source != api.CostFromReplay {
+	if source != api.CostFromReplay && source != api.CostFromRegrade {
 		l.paid[j.experimentID] = l.paid[j.experimentID].plus(u)
 	}
 }

@@ -29,7 +29,15 @@ type TrialConfig struct {
 	Artifacts   []Artifact        `json:"artifacts,omitempty"`
 	JobID       *string           `json:"job_id"` // UUID of the experiment
 
-	ExtraInstructions []string `json:"extra_instructions,omitempty"`
+	ExtraInstructions []string     `json:"extra_instructions,omitempty"`
+	SourceTrial       *SourceTrial `json:"source_trial,omitempty"`
+}
+
+// SourceTrial names the trial whose agent's work was verified again.
+type SourceTrial struct {
+	Action string `json:"action"` // regrade
+	Type   string `json:"type"`   // local
+	Path   string `json:"path"`   // id of the trial: where its folder is, only the server knows
 }
 
 // TaskConfig says where the task came from: a folder, or with GitURL a path in a repository.
@@ -135,6 +143,9 @@ func NewTrialConfig(s api.TrialSpec, taskPath, trialsDir string, getenv func(str
 		JobID:       &jobID,
 
 		ExtraInstructions: h.ExtraInstructions,
+	}
+	if id := s.AgentConfig.Regrade; id != "" {
+		c.SourceTrial = &SourceTrial{Action: "regrade", Type: "local", Path: id}
 	}
 	if v := h.Verifier; v != nil {
 		c.Verifier = VerifierConfig{

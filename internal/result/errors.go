@@ -53,6 +53,7 @@ const (
 	SandboxLostError      = "SandboxLostError"      // the sandbox died in use
 	WorkerLost            = "WorkerLost"            // the worker went away or gave the trial back
 	BudgetExceeded        = "BudgetExceeded"        // the money, tokens or calls of the trial or of what it belongs to are used up
+	RegradeError          = "RegradeError"          // a trial that has ended cannot be verified again
 	ReplayDivergenceError = "ReplayDivergenceError" // the agent asked what was not recorded
 	MissingAPIKeyError    = "MissingApiKeyError"    // nobody has set the key of the model's provider
 	AgentInstallError     = "AgentInstallError"     // the agent's program could not be brought into the sandbox
@@ -70,7 +71,7 @@ func ClassOf(errorType string) api.ErrorClass {
 		OutOfMemoryError, CancelledError, ReplayDivergenceError:
 		return api.ClassResult
 	case SandboxBuildFailedError, UnsupportedTaskError, ServiceOperationsUnsupportedError, MissingExtraError,
-		FileNotFoundError, ValueError,
+		FileNotFoundError, ValueError, RegradeError,
 		AgentAuthenticationError, ModelNotFoundError, APIUsageLimitError, APIProviderResourceNotFoundError, BudgetExceeded, MissingAPIKeyError:
 		return api.ClassPermanent
 	case APIRateLimitError, APIOverloadedError:

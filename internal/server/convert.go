@@ -65,6 +65,7 @@ func wireTrial(t store.Trial) api.Trial {
 		id, key := store.VersionID(t.TaskID, t.Version), taskPath(t.TaskID, t.Version)
 		out.TaskPath, out.TaskVersion, out.TaskVersionID = &key, &t.Version, &id
 	}
+	out.RegradeOf = present(t.AgentConfig.Regrade)
 	if t.Imported {
 		out.Origin = "imported"
 	}

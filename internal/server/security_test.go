@@ -66,6 +66,7 @@ var keyedRoutes = map[string]string{
 	"POST /worker/v1/cancels":                       "key",
 	"POST /worker/v1/jobs/{id}/events":              "key",
 	"GET /worker/v1/jobs/{id}/task":                 "key",
+	"GET /worker/v1/jobs/{id}/source":               "key",
 	"GET /worker/v1/jobs/{id}/recording":            "key",
 	"POST /worker/v1/jobs/{id}/finish":              "key",
 	"PUT /worker/v1/jobs/{id}/files/{path...}":      "key",

@@ -87,6 +87,9 @@ func (s *Server) submission(ctx context.Context, sw api.Sweep) (*queue.Submissio
 	if sw.AppendToTask && sw.ExperimentID == nil && task.ExperimentID != "" {
 		sw.ExperimentID = &task.ExperimentID // trials added without a word join the newest ones
 	}
+	if err := s.findRegrades(ctx, task, &sw); err != nil {
+		return nil, err
+	}
 	if err := s.findReplays(ctx, task, &sw); err != nil {
 		return nil, err
 	}
@@ -161,7 +164,7 @@ func (s *Server) sweepVersion(ctx context.Context, task store.Task, hash *string
 }
 
 // sweepEnvironment is the sandbox kind of configs that name none, when the submission names none either: that of the
-// task's first trial if it has one, else the server's own.
+// task's first trial if it has one that ran here, else the server's own.
 func (s *Server) sweepEnvironment(ctx context.Context, task store.Task, sw api.Sweep) (string, error) {
 	if sw.Environment != nil && *sw.Environment != "" {
 		return *sw.Environment, nil
@@ -170,7 +173,7 @@ func (s *Server) sweepEnvironment(ctx context.Context, task store.Task, sw api.S
 	if err != nil {
 		return "", s.fail(ctx, "first trial of task "+task.ID, err)
 	}
-	if len(first) == 0 || first[0].Environment == "" {
+	if len(first) == 0 || first[0].Environment == "" || first[0].Imported {
 		return s.cfg.Environment, nil
 	}
 	return first[0].Environment, nil

@@ -58,6 +58,9 @@ func (s *Server) checkConfig(at string, c *api.SweepConfig, budget *api.Budget) 
 	if err := checkEnvironment(c.Environment); err != nil {
 		return err
 	}
+	if regrades(c) {
+		return nil // its agent and model are those of a trial that has run
+	}
 	s.resolveAliases(c)
 	if err := checkAgent(at, c, budget); err != nil {
 		return err

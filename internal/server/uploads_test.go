@@ -48,11 +48,11 @@ func TestAnUploadBecomesAVersion(t *testing.T) {
 	if two.TaskID != u.TaskID || two.Version != 2 || !two.ExistingTask {
 		t.Errorf("second content: %+v", two)
 	}
-	versions := do[[]taskVersion](r, "GET", "/tasks/"+u.TaskID+"/versions", nil)
+	versions := do[[]api.TaskVersion](r, "GET", "/tasks/"+u.TaskID+"/versions", nil)
 	if len(versions) != 2 || *versions[0].Message != "first" || versions[0].ContentHash != hash {
 		t.Errorf("versions: %+v", versions)
 	}
-	if v := do[taskVersion](r, "GET", "/tasks/"+u.TaskID+"/versions/2", nil); v.Version != 2 || v.TaskS3Key != two.S3Key {
+	if v := do[api.TaskVersion](r, "GET", "/tasks/"+u.TaskID+"/versions/2", nil); v.Version != 2 || v.TaskS3Key != two.S3Key {
 		t.Errorf("version 2: %+v", v)
 	}
 	r.refuses(404, "GET", "/tasks/"+u.TaskID+"/versions/3", nil)

@@ -3,34 +3,21 @@ package server
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"oddish/api"
 	"oddish/internal/store"
 )
 
-// taskVersion is a version of a task on the wire.
-type taskVersion struct {
-	ID              string    `json:"id"`
-	TaskID          string    `json:"task_id"`
-	Version         int       `json:"version"`
-	TaskPath        *string   `json:"task_path"`
-	TaskS3Key       string    `json:"task_s3_key" doc:"where the archive is stored"`
-	ContentHash     string    `json:"content_hash"`
-	Message         *string   `json:"message"`
-	CreatedByUserID *string   `json:"created_by_user_id"`
-	CreatedAt       time.Time `json:"created_at"`
-}
-
-type versionsOutput struct{ Body []taskVersion }
+type versionsOutput struct{ Body []api.TaskVersion }
 
 type versionInput struct {
 	ID      string `path:"id" maxLength:"128"`
 	Version int    `path:"version" minimum:"1"`
 }
 
-type versionOutput struct{ Body taskVersion }
+type versionOutput struct{ Body api.TaskVersion }
 
 func (s *Server) registerVersions(a huma.API) {
 	huma.Register(a, op(http.MethodGet, "/tasks/{id}/versions", "tasks", "Versions of a task"), s.versions)
@@ -45,7 +32,7 @@ func (s *Server) versions(ctx context.Context, in *taskIDInput) (*versionsOutput
 	if err != nil {
 		return nil, s.fail(ctx, "versions of task "+in.ID, err)
 	}
-	out := make([]taskVersion, len(rows))
+	out := make([]api.TaskVersion, len(rows))
 	for i, v := range rows {
 		out[i] = wireVersion(v)
 	}
@@ -60,9 +47,9 @@ func (s *Server) version(ctx context.Context, in *versionInput) (*versionOutput,
 	return &versionOutput{Body: wireVersion(v)}, nil
 }
 
-func wireVersion(v store.Version) taskVersion {
+func wireVersion(v store.Version) api.TaskVersion {
 	key := v.ArchiveKey
-	return taskVersion{
+	return api.TaskVersion{
 		ID: v.ID, TaskID: v.TaskID, Version: v.Version, TaskPath: &key, TaskS3Key: key,
 		ContentHash: v.ContentHash, Message: present(v.Message), CreatedAt: v.CreatedAt.UTC(),
 	}

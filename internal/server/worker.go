@@ -74,6 +74,8 @@ func (s *Server) registerWorker(a huma.API) {
 
 	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/recording", tag, "The model requests (JSON lines) of the recorded trial that a job replays"), s.jobRecording)
 
+	huma.Register(a, op(http.MethodGet, "/worker/v1/jobs/{id}/source", tag, "What the trial left (tar) that a job verifies again"), s.jobSource)
+
 	finish := op(http.MethodPost, "/worker/v1/jobs/{id}/finish", tag, "End an attempt")
 	finish.MaxBodyBytes = 8 << 20 // error messages may be long
 	huma.Register(a, finish, s.finish)

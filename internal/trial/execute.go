@@ -35,6 +35,9 @@ func (r *run) phases(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
 		return err
 	}
+	if r.Source != "" {
+		return r.regrade(ctx)
+	}
 	r.stage(api.StageEnvironment)
 	p := r.plan
 	if err := r.phase(ctx, phaseID{name: "environment_setup"}, &r.trial.EnvironmentSetup, p.timeouts.build, result.EnvironmentStartTimeoutError, r.start); err != nil {

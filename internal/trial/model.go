@@ -206,6 +206,9 @@ func (r *run) addUsage(f *api.Finish) {
 			more(&f.OutputTokens, a.OutputTokens)
 			more(&f.CostUSD, a.CostUSD)
 		}
+		if r.Source != "" && (f.InputTokens != nil || f.OutputTokens != nil || f.CostUSD != nil) {
+			f.CostSource = api.CostFromRegrade
+		}
 		return
 	}
 	u := r.usage

@@ -55,7 +55,11 @@ func (r *run) newPlan() (*plan, error) {
 	if dir := p.task.Config.Environment.SkillsDir; len(s.AgentConfig.Skills) > 0 && dir != "" && !path.IsAbs(dir) {
 		return nil, result.Errorf(result.ValueError, "environment.skills_dir of task %s is %q: skills can be added only to a whole path", s.TaskName, dir)
 	}
-	if err := r.planSandbox(p); err != nil {
+	planBox := r.planSandbox
+	if r.Source != "" {
+		planBox = r.planRegrade
+	}
+	if err := planBox(p); err != nil {
 		return nil, err
 	}
 	for _, step := range p.steps {
@@ -65,6 +69,9 @@ func (r *run) newPlan() (*plan, error) {
 		if err := r.planNetwork(p, step); err != nil {
 			return nil, err
 		}
+	}
+	if r.Source != "" {
+		return p, nil // no agent runs that could ask a model
 	}
 	return p, r.openModels(p)
 }
@@ -80,8 +87,11 @@ func (r *run) planSteps(p *plan) (err error) {
 			state = filepath.Join(state, strconv.Itoa(step.number))
 		}
 		step.Instruction = withExtra(part.Instruction, s.Harbor.ExtraInstructions)
-		step.agent, err = r.newAgent(s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, State: state, Log: r.log})
-		if err != nil {
+		name, options := s.Agent, agent.Options{Model: s.Model, Base: s.AgentConfig.Base, Kwargs: s.AgentConfig.Kwargs, Packages: r.Packages, State: state, Log: r.log}
+		if r.Source != "" {
+			name, options = agent.Nop, agent.Options{} // it has worked already, perhaps elsewhere
+		}
+		if step.agent, err = r.newAgent(name, options); err != nil {
 			return result.Errorf(result.ValueError, "%w", err)
 		}
 		if step.timeouts, err = newTimeouts(p.task, &part, s); err != nil {
@@ -109,13 +119,15 @@ func (r *run) resolveVars(p *plan) error {
 		verifier = v.Env
 	}
 	var err error
-	if p.spec.Env, err = r.resolveEnv("environment.env", c.Environment.Env, r.environmentEnv()); err != nil {
-		return err
+	if r.Source == "" {
+		if p.spec.Env, err = r.resolveEnv("environment.env", c.Environment.Env, r.environmentEnv()); err != nil {
+			return err
+		}
+		if p.agentVars, err = r.resolveEnv("agent env", r.Spec.AgentConfig.Env); err != nil {
+			return err
+		}
 	}
-	if p.agentVars, err = r.resolveEnv("agent env", r.Spec.AgentConfig.Env); err != nil {
-		return err
-	}
-	if r.Spec.Agent == "oracle" {
+	if r.Spec.Agent == "oracle" && r.Source == "" {
 		if p.solutionVars, err = r.resolveEnv("solution.env", c.Solution.Env); err != nil {
 			return err
 		}

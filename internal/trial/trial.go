@@ -43,7 +43,10 @@ type Config struct {
 	// Resume takes up the trial that a process which is gone has left in Dir, as its journal tells: what ended is
 	// not done again, and a running agent or verifier is waited for. If the sandbox is gone too, the trial begins anew, or, once
 	// its agent had begun, is handed back: the outcome is cancelled, with the error WorkerLost.
-	Resume   bool
+	Resume bool
+	// Source is the folder of a trial that has ended: its agent's work is verified again, by the verifier of its own that the task must have, instead of an
+	// agent's being run. Wanted of it are result.json, agent/ and artifacts/.
+	Source   string
 	Provider sandbox.Provider
 	// Owner is the installation, see sandbox.Spec.
 	Owner string

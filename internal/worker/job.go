@@ -102,12 +102,18 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		return finishFor(j, err)
 	}
 	defer rec.close()
+	source, err := w.fetchSource(j, dir)
+	if err != nil {
+		j.check(err)
+		return finishFor(j, err)
+	}
 	defer w.follow(j, dir)()
 	return w.c.run(j.run, trial.Config{
 		Spec:     j.Trial,
 		TaskDir:  taskDir,
 		Dir:      dir,
 		Resume:   j.left != "",
+		Source:   source,
 		Provider: provider,
 		Owner:    w.c.Owner,
 		Getenv:   w.taskGetenv,

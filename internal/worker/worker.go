@@ -47,6 +47,7 @@ type Server interface {
 	Finish(ctx context.Context, jobID, lease string, f api.Finish) (api.FinishAck, error)
 	TaskArchive(ctx context.Context, jobID, lease string) (io.ReadCloser, error)
 	Recording(ctx context.Context, jobID, lease string) (io.ReadCloser, error)
+	Source(ctx context.Context, jobID, lease string) (io.ReadCloser, error)
 }
 
 var _ Server = (*client.Client)(nil)
