@@ -195,6 +195,8 @@ type HarborConfig struct {
 	Artifacts   []Artifact         `json:"artifacts,omitempty"`
 	// ExtraInstructions are appended to what the task tells the agent, in each of its steps, each after an empty line.
 	ExtraInstructions []string `json:"extra_instructions,omitempty" maxItems:"100"`
+	// HostEnv are values for templates (${NAME}) of the task and of the run. The worker's own variables of these names are not asked for. They are secret.
+	HostEnv map[string]string `json:"host_env,omitempty" doc:"values of variables that templates (${NAME}) name, instead of the worker's own; secret"`
 	// Origin says where the task was taken from. It is not fetched from there: the uploaded content is what counts.
 	Origin *TaskOrigin `json:"origin,omitempty"`
 	// Metrics are how the task's data set wants rewards summed up.
@@ -221,6 +223,8 @@ type EnvironmentConfig struct {
 	OverrideMemoryMB  *int              `json:"override_memory_mb,omitempty"`
 	OverrideStorageMB *int              `json:"override_storage_mb,omitempty"`
 	OverrideGPUs      *int              `json:"override_gpus,omitempty"`
+	CPUPolicy         *string           `json:"cpu_enforcement_policy,omitempty" enum:"auto,limit,request,guarantee,ignore" doc:"auto: limited where the sandbox can; limit: refused where it cannot; ignore: not limited; request and guarantee: no sandbox here can"`
+	MemoryPolicy      *string           `json:"memory_enforcement_policy,omitempty" enum:"auto,limit,request,guarantee,ignore"`
 	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
 	MinIsolation      *int              `json:"min_isolation,omitempty" minimum:"0" maximum:"3" doc:"not Harbor's: trials are refused in sandboxes of a lower level of isolation (docs/security.md)"`
 	Env               map[string]string `json:"env,omitempty"`

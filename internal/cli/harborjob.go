@@ -82,6 +82,8 @@ type harborEnv struct {
 	OverrideStorageMB *int     `yaml:"override_storage_mb"`
 	OverrideGPUs      *int     `yaml:"override_gpus"`
 	ExtraHosts        []string `yaml:"extra_allowed_hosts"`
+	CPUPolicy         *string  `yaml:"cpu_enforcement_policy"`
+	MemoryPolicy      *string  `yaml:"memory_enforcement_policy"`
 }
 
 type harborVerifier struct {
@@ -123,12 +125,18 @@ func (j *harborJob) sweep() (*sweepFile, error) {
 	f := &sweepFile{
 		ExperimentID: j.JobName, DisableVerification: j.Verifier.Disable, OverrideCPUs: j.Env.OverrideCPUs, OverrideMemoryMB: j.Env.OverrideMemoryMB,
 		OverrideStorageMB: j.Env.OverrideStorageMB, OverrideGPUs: j.Env.OverrideGPUs,
-		envHosts:   j.Env.ExtraHosts,
+		envHosts:  j.Env.ExtraHosts,
+		cpuPolicy: j.Env.CPUPolicy, memoryPolicy: j.Env.MemoryPolicy,
 		extraPaths: j.ExtraInstructionPaths, extraTexts: j.ExtraInstructions,
 		multipliers: [5]*float64{j.Multiplier, j.AgentMultiplier, j.VerifMultiplier, j.SetupMultiplier, j.BuildMultiplier},
 	}
 	if err := checkHosts("environment.extra_allowed_hosts", j.Env.ExtraHosts); err != nil {
 		return nil, err
+	}
+	for key, policy := range map[string]*string{"cpu_enforcement_policy": j.Env.CPUPolicy, "memory_enforcement_policy": j.Env.MemoryPolicy} {
+		if policy != nil && !slices.Contains(enforcements, *policy) {
+			return nil, fmt.Errorf("environment.%s is %q: want one of %s", key, *policy, strings.Join(enforcements, ", "))
+		}
 	}
 	for _, m := range f.multipliers {
 		if m != nil && *m <= 0 {

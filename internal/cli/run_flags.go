@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,24 +35,25 @@ type runFlags struct {
 	replay      string
 	helperModel string
 
-	env         string
-	envKwargs   pairs
-	cpus        int
-	memoryMB    int
-	storageMB   int
-	gpus        int
-	forceBuild  bool
-	noForce     bool
-	noVerify    bool
-	verify      bool
-	artifacts   []string
-	extraPaths  []string
-	extraTexts  []string
-	envHosts    []string
-	isolation   int
-	agentHosts  []string
-	maxAttempts int
-	multipliers [5]float64 // see multiplierFlags
+	env                     string
+	envKwargs               pairs
+	cpus                    int
+	memoryMB                int
+	storageMB               int
+	gpus                    int
+	forceBuild              bool
+	noForce                 bool
+	noVerify                bool
+	verify                  bool
+	artifacts               []string
+	extraPaths              []string
+	extraTexts              []string
+	envHosts                []string
+	isolation               int
+	cpuPolicy, memoryPolicy string
+	agentHosts              []string
+	maxAttempts             int
+	multipliers             [5]float64 // see multiplierFlags
 
 	priority, experiment, user, githubUser, githubMeta string
 	again                                              bool
@@ -64,6 +66,7 @@ type runFlags struct {
 	nConcurrent jsonInts
 	fresh       bool
 	yes         bool
+	envFile     string
 
 	// Of other versions; refused with advice.
 	publish, runAnalysis string
@@ -142,6 +145,8 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.IntVar(&f.memoryMB, "override-memory-mb", 0, "`MB`: memory, instead of what the task asks for")
 	fs.IntVar(&f.storageMB, "override-storage-mb", 0, "`MB`: disk, instead of what the task asks for")
 	fs.IntVar(&f.gpus, "override-gpus", 0, "`N`: GPUs, instead of what the task asks for")
+	fs.StringVar(&f.cpuPolicy, "cpus", "", "`MODE`: how processors are bounded: auto (where the sandbox can), limit (else refuse), ignore")
+	fs.StringVar(&f.memoryPolicy, "memory", "", "`MODE`: how memory is bounded: auto, limit, ignore")
 	fs.BoolVar(&f.forceBuild, "force-build", false, "build the image even where a built or named one exists")
 	fs.BoolVar(&f.noForce, "no-force-build", false, "use an image that exists")
 	fs.BoolVar(&f.noVerify, "disable-verification", false, "do not run the tests; trials have no reward")
@@ -172,6 +177,7 @@ func (f *runFlags) defineOutput(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noWatch, "no-watch", false, "return when the trials are queued")
 	fs.BoolVarP(&f.background, "background", "b", false, "the same as --no-watch")
 	fs.BoolVar(&f.async, "async", false, "the same as --no-watch")
+	fs.StringVar(&f.envFile, "env-file", "", "`FILE`: KEY=VALUE lines; the values of variables that the tasks read are taken from it, without asking, instead of from the worker")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "let tasks read the variables of the worker that they name, without asking")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "no progress, only the outcome")
 	fs.BoolVar(&f.json, "json", false, "print one JSON document and return when the trials are queued; with --watch, wait and print the results")
@@ -237,6 +243,11 @@ func (f *runFlags) check() error {
 		return usagef("--base-url %q: want an address such as http://127.0.0.1:8080/v1", f.baseURL)
 	case f.given("priority") && f.priority != "low" && f.priority != "high":
 		return usagef("--priority %q: want low or high", f.priority)
+	}
+	for name, policy := range map[string]string{"--cpus": f.cpuPolicy, "--memory": f.memoryPolicy} {
+		if policy != "" && !slices.Contains(enforcements, policy) {
+			return usagef("%s %s: want one of %s (how many, say with --override-cpus and --override-memory-mb)", name, policy, strings.Join(enforcements, ", "))
+		}
 	}
 	if err := checkHosts("--allow-environment-host", f.envHosts); err != nil {
 		return err

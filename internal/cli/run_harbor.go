@@ -20,6 +20,7 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 	if f.given("min-isolation") {
 		e.MinIsolation = &f.isolation
 	}
+	e.CPUPolicy, e.MemoryPolicy = textOr(f.cpuPolicy, file.cpuPolicy), textOr(f.memoryPolicy, file.memoryPolicy)
 	e.ExtraAllowedHosts = f.envHosts
 	if len(f.envHosts) == 0 {
 		e.ExtraAllowedHosts = file.envHosts
@@ -28,7 +29,8 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		e.Kwargs = f.envKwargs
 	}
 	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
-		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0 || e.MinIsolation != nil
+		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0 || e.MinIsolation != nil ||
+		e.CPUPolicy != nil || e.MemoryPolicy != nil
 	if set {
 		h.Environment = e
 	}
@@ -74,6 +76,17 @@ func (f *runFlags) number(name string, value int, fromFile *int) *int {
 	}
 	return fromFile
 }
+
+// textOr is the flag's value if it was given, else the file's.
+func textOr(flag string, fromFile *string) *string {
+	if flag != "" {
+		return &flag
+	}
+	return fromFile
+}
+
+// enforcements are Harbor's ways to enforce a resource.
+var enforcements = []string{"auto", "limit", "request", "guarantee", "ignore"}
 
 // configs are the arms in the form of the API.
 func (p *runPlan) configs() []api.SweepConfig {

@@ -41,12 +41,13 @@ type sweepFile struct {
 	Concurrency    any `yaml:"concurrency"`
 
 	// Only of Harbor's job configurations.
-	multipliers [5]*float64 // as runFlags.multipliers; nil: not set
-	artifacts   []api.Artifact
-	extraPaths  []string // extra instructions, as runFlags has them
-	extraTexts  []string
-	envHosts    []string
-	notes       []string // what was left out
+	multipliers             [5]*float64 // as runFlags.multipliers; nil: not set
+	artifacts               []api.Artifact
+	extraPaths              []string // extra instructions, as runFlags has them
+	extraTexts              []string
+	envHosts                []string
+	cpuPolicy, memoryPolicy *string
+	notes                   []string // what was left out
 }
 
 type sweepAgent struct {

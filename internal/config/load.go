@@ -75,9 +75,22 @@ func plainParseError(err error) string {
 	return msg
 }
 
+// ReadDotenv reads a file of KEY=VALUE lines in the form of .env. ignored says of each line that tells nothing where it is and why.
+func ReadDotenv(path string) (vars map[string]string, ignored []string, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	vars, bad := parseDotenv(string(data))
+	for _, b := range bad {
+		ignored = append(ignored, fmt.Sprintf("%s:%d is ignored: %s", path, b.line, b.msg))
+	}
+	return vars, ignored, nil
+}
+
 // addDotenv reads the file, if there is one, and adds to vars what they lack.
 func addDotenv(path string, vars map[string]string) (warnings []string, err error) {
-	data, err := os.ReadFile(path)
+	entries, ignored, err := ReadDotenv(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -85,14 +98,10 @@ func addDotenv(path string, vars map[string]string) (warnings []string, err erro
 		// A folder or an unreadable file of that name concerns another program.
 		return []string{fmt.Sprintf("%s is not read: %v", path, err)}, nil
 	}
-	entries, bad := parseDotenv(string(data))
-	for _, b := range bad {
-		warnings = append(warnings, fmt.Sprintf("%s:%d is ignored: %s", path, b.line, b.msg))
-	}
 	for k, v := range entries {
 		if _, ok := vars[k]; !ok {
 			vars[k] = v
 		}
 	}
-	return warnings, nil
+	return ignored, nil
 }

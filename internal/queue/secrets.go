@@ -19,14 +19,16 @@ type secrets struct {
 	Agent       map[string]string `json:"agent,omitempty"`
 	Environment map[string]string `json:"environment,omitempty"`
 	Verifier    map[string]string `json:"verifier,omitempty"`
+	Host        map[string]string `json:"host,omitempty"`
 }
 
-func (s secrets) empty() bool { return len(s.Agent)+len(s.Environment)+len(s.Verifier) == 0 }
+func (s secrets) empty() bool { return len(s.Agent)+len(s.Environment)+len(s.Verifier)+len(s.Host) == 0 }
 
 // hide returns the configuration with Redacted in place of environment values, and the values. The arguments stay as they are.
 func hide(a api.AgentConfig, h api.HarborConfig) (api.AgentConfig, api.HarborConfig, secrets) {
 	var s secrets
 	a.Env, s.Agent = hideValues(a.Env)
+	h.HostEnv, s.Host = hideValues(h.HostEnv)
 	if h.Environment != nil {
 		environment := *h.Environment
 		environment.Env, s.Environment = hideValues(environment.Env)
@@ -59,6 +61,7 @@ func hideValues(env map[string]string) (shown, hidden map[string]string) {
 // show puts the values back.
 func (s secrets) show(t *store.Trial) {
 	maps.Copy(t.AgentConfig.Env, s.Agent)
+	maps.Copy(t.Harbor.HostEnv, s.Host)
 	if t.Harbor.Environment != nil {
 		maps.Copy(t.Harbor.Environment.Env, s.Environment)
 	}

@@ -23,6 +23,7 @@ func (f *fixture) secretSweep() Submission {
 	s.Sweep.Harbor = &api.HarborConfig{
 		Environment: &api.EnvironmentConfig{Env: map[string]string{"E": secretValue + "-e"}},
 		Verifier:    &api.VerifierConfig{Env: map[string]string{"V": secretValue + "-v"}},
+		HostEnv:     map[string]string{"H": secretValue + "-h"},
 	}
 	return s
 }
@@ -39,7 +40,7 @@ func TestSecretsAreGivenOnlyThroughTheClaim(t *testing.T) {
 	check := func() {
 		t.Helper()
 		tr := f.trial(id)
-		if !reflect.DeepEqual(tr.AgentConfig.Env, redacted) || tr.Harbor.Environment.Env["E"] != Redacted || tr.Harbor.Verifier.Env["V"] != Redacted {
+		if !reflect.DeepEqual(tr.AgentConfig.Env, redacted) || tr.Harbor.Environment.Env["E"] != Redacted || tr.Harbor.Verifier.Env["V"] != Redacted || tr.Harbor.HostEnv["H"] != Redacted {
 			t.Errorf("a read gives %v, %v, %v", tr.AgentConfig.Env, tr.Harbor.Environment.Env, tr.Harbor.Verifier.Env)
 		}
 	}
@@ -48,7 +49,7 @@ func TestSecretsAreGivenOnlyThroughTheClaim(t *testing.T) {
 	if !reflect.DeepEqual(c.Trial.AgentConfig.Env, s.Sweep.Configs[0].AgentConfig.Env) {
 		t.Errorf("the claim gives %v", c.Trial.AgentConfig.Env)
 	}
-	if c.Trial.Harbor.Environment.Env["E"] != secretValue+"-e" || c.Trial.Harbor.Verifier.Env["V"] != secretValue+"-v" {
+	if c.Trial.Harbor.Environment.Env["E"] != secretValue+"-e" || c.Trial.Harbor.Verifier.Env["V"] != secretValue+"-v" || c.Trial.Harbor.HostEnv["H"] != secretValue+"-h" {
 		t.Errorf("the claim gives %+v", c.Trial.Harbor)
 	}
 	check()

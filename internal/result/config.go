@@ -89,6 +89,9 @@ type EnvironmentConfig struct {
 	Kwargs                  map[string]string `json:"kwargs,omitempty"`
 }
 
+// policyAuto leaves it to the sandbox how a resource is enforced.
+const policyAuto = "auto"
+
 // VerifierConfig says how it was verified.
 type VerifierConfig struct {
 	OverrideTimeoutSec *float64          `json:"override_timeout_sec"`
@@ -159,7 +162,7 @@ func NewTrialConfig(s api.TrialSpec, taskPath, trialsDir string, getenv func(str
 }
 
 func newEnvironmentConfig(kind string, e *api.EnvironmentConfig, getenv func(string) (string, bool)) EnvironmentConfig {
-	c := EnvironmentConfig{Delete: true, CPUEnforcementPolicy: "auto", MemoryEnforcementPolicy: "auto"}
+	c := EnvironmentConfig{Delete: true, CPUEnforcementPolicy: policyAuto, MemoryEnforcementPolicy: policyAuto}
 	if harborKind(kind) {
 		c.Type = &kind
 	} else {
@@ -173,6 +176,7 @@ func newEnvironmentConfig(kind string, e *api.EnvironmentConfig, getenv func(str
 	c.OverrideCPUs, c.OverrideMemoryMB = e.OverrideCPUs, e.OverrideMemoryMB
 	c.OverrideStorageMB, c.OverrideGPUs, c.ExtraAllowedHosts = e.OverrideStorageMB, e.OverrideGPUs, e.ExtraAllowedHosts
 	c.Env, c.Kwargs = MaskEnv(e.Env, getenv), MaskEnv(e.Kwargs, getenv)
+	c.CPUEnforcementPolicy, c.MemoryEnforcementPolicy = orElse(e.CPUPolicy, policyAuto), orElse(e.MemoryPolicy, policyAuto)
 	return c
 }
 
@@ -188,7 +192,7 @@ func newArtifacts(list []api.Artifact) []Artifact {
 func (c TrialConfig) Compact() (map[string]any, error) {
 	return compact(c, TrialConfig{
 		TimeoutMultiplier: 1,
-		Environment:       EnvironmentConfig{Delete: true, CPUEnforcementPolicy: "auto", MemoryEnforcementPolicy: "auto"},
+		Environment:       EnvironmentConfig{Delete: true, CPUEnforcementPolicy: policyAuto, MemoryEnforcementPolicy: policyAuto},
 	})
 }
 

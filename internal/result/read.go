@@ -41,7 +41,13 @@ func submittedEnvironment(c EnvironmentConfig) *api.EnvironmentConfig {
 	if c.ForceBuild {
 		e.ForceBuild = &c.ForceBuild
 	}
-	unset := e.OverrideCPUs == nil && e.OverrideMemoryMB == nil && e.OverrideStorageMB == nil && e.OverrideGPUs == nil && e.ForceBuild == nil
+	if p := c.CPUEnforcementPolicy; p != "" && p != policyAuto {
+		e.CPUPolicy = &p
+	}
+	if p := c.MemoryEnforcementPolicy; p != "" && p != policyAuto {
+		e.MemoryPolicy = &p
+	}
+	unset := e.CPUPolicy == nil && e.MemoryPolicy == nil && e.OverrideCPUs == nil && e.OverrideMemoryMB == nil && e.OverrideStorageMB == nil && e.OverrideGPUs == nil && e.ForceBuild == nil
 	if unset && len(e.ExtraAllowedHosts)+len(e.Env)+len(e.Kwargs) == 0 {
 		return nil
 	}

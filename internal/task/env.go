@@ -65,6 +65,11 @@ func (t *Task) HostVars(oracle bool, isSet func(name string) bool) []string {
 			envs = append(envs, s.Verifier.Environment.Env)
 		}
 	}
+	return TemplateVars(isSet, envs...)
+}
+
+// TemplateVars lists the variables of the host that templates in environments read, as HostVars does.
+func TemplateVars(isSet func(name string) bool, envs ...map[string]string) []string {
 	var names []string
 	for _, env := range envs {
 		for _, value := range env {

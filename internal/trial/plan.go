@@ -277,6 +277,9 @@ func (r *run) checkLimits(s *sandbox.Spec) error {
 	if err := r.checkPolicy(s.Network); err != nil {
 		return err
 	}
+	if err := r.enforce(&s.Resources); err != nil {
+		return err
+	}
 	if e := r.Spec.Harbor.Environment; e != nil && e.MinIsolation != nil && can.Isolation < *e.MinIsolation {
 		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox isolates at level %d, and the run wants %d or more (docs/security.md tells the levels)", kind, can.Isolation, *e.MinIsolation)
 	}

@@ -116,7 +116,7 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Source:   source,
 		Provider: provider,
 		Owner:    w.c.Owner,
-		Getenv:   w.taskGetenv,
+		Getenv:   w.taskGetenv(j.Trial.Harbor.HostEnv),
 		Secret:   j.secrets.Add,
 		Packages: w.c.Packages,
 		Stage:    j.report.stage,

@@ -32,10 +32,15 @@ func heldBack(name string, getenv func(string) (string, bool)) bool {
 	return len(upstream.Strip(map[string]string{name: ""}, "")) == 0
 }
 
-// taskGetenv is the part of the worker's environment that templates see.
-func (w *Worker) taskGetenv(name string) (string, bool) {
-	if !TaskMayRead(name, w.c.TaskEnv, w.c.Getenv) {
-		return "", false
+// taskGetenv gives what templates of a trial see: the values that came with its submission, and a part of the worker's environment.
+func (w *Worker) taskGetenv(given map[string]string) func(name string) (string, bool) {
+	return func(name string) (string, bool) {
+		if value, has := given[name]; has {
+			return value, true
+		}
+		if !TaskMayRead(name, w.c.TaskEnv, w.c.Getenv) {
+			return "", false
+		}
+		return w.c.Getenv(name)
 	}
-	return w.c.Getenv(name)
 }

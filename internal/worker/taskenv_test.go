@@ -40,10 +40,14 @@ func TestTheWorkersOwnVariablesStayOutOfTemplates(t *testing.T) {
 	t.Parallel()
 	vars := map[string]string{"OPENAI_API_KEY": "secret", "JUDGE_TOKEN": "judge"}
 	w := &Worker{c: Config{Getenv: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }}}
-	if v, ok := w.taskGetenv("OPENAI_API_KEY"); ok || v != "" {
+	if v, ok := w.taskGetenv(map[string]string{"OPENAI_API_KEY": "given"})("OPENAI_API_KEY"); !ok || v != "given" {
+		t.Errorf("what came with the submission is %q, %v", v, ok)
+	}
+	getenv := w.taskGetenv(nil)
+	if v, ok := getenv("OPENAI_API_KEY"); ok || v != "" {
 		t.Errorf("a provider's key is given: %q", v)
 	}
-	if v, ok := w.taskGetenv("JUDGE_TOKEN"); !ok || v != "judge" {
+	if v, ok := getenv("JUDGE_TOKEN"); !ok || v != "judge" {
 		t.Errorf("got %q, %v", v, ok)
 	}
 }
