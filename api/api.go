@@ -157,7 +157,7 @@ type AgentConfig struct {
 	Budget      *Budget     `json:"budget,omitempty"`
 	RecordModel bool        `json:"record_model,omitempty"`
 	Replay      string      `json:"replay,omitempty" maxLength:"255" doc:"id or name of an experiment with record_model: its trials' answers stand for those of the model"`
-	Regrade     string    `json:"regrade,omitempty" maxLength:"255" doc:"id of a trial of the task that has ended: the agent is not run, what it left then is verified again"`
+	Regrade     string      `json:"regrade,omitempty" maxLength:"255" doc:"id of a trial of the task that has ended: the agent is not run, what it left then is verified again"`
 	// HelperModel says what becomes of calls of other models than the trial's own, see the constants; else it is the model that is called instead.
 	HelperModel string `json:"helper_model,omitempty" maxLength:"255" doc:"allow, same, refuse, or a model of the same provider; absent: allow, and with base_url same"`
 }
@@ -347,6 +347,7 @@ type Trial struct {
 	ModelUsage     []ModelUsage       `json:"model_usage" doc:"of each model that was called, once the trial has ended; null: unknown"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`
 	HasTrajectory  bool               `json:"has_trajectory"`
+	Isolation      *int               `json:"isolation_level" doc:"at which it ran: 0 process, 1 container, 2 own kernel, 3 virtual machine; null: unknown, or not ended"`
 	AnalysisStatus *string            `json:"analysis_status"`
 	Analysis       map[string]any     `json:"analysis"`
 	AnalysisError  *string            `json:"analysis_error"`

@@ -175,6 +175,7 @@ type Finish struct {
 	CostUSD       *float64           `json:"cost_usd,omitempty"`
 	UsageDetails
 	HasTrajectory bool `json:"has_trajectory,omitempty"`
+	Isolation     *int `json:"isolation_level,omitempty" minimum:"0" maximum:"3" doc:"at which it ran (docs/security.md); absent: unknown"`
 }
 
 // FinishAck answers Finish.

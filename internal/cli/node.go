@@ -88,7 +88,7 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 		return err
 	}
 	n.server, err = server.New(server.Config{
-		DB: n.db, Queue: n.queue, Blobs: own.blobs, Log: n.log, Version: Version(), Environment: kind,
+		DB: n.db, Queue: n.queue, Blobs: own.blobs, Log: n.log, Version: Version(), Environment: kind, MinIsolation: n.cfg.MinIsolation,
 		APIKey: n.cfg.APIKey, MaxUploadBytes: n.cfg.MaxTaskUploadMB << 20, TempDir: tmp, Prices: prices,
 	})
 	if err != nil || !withWorker {

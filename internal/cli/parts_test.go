@@ -3,8 +3,11 @@ package cli
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,7 +15,25 @@ import (
 
 	"oddish/api"
 	"oddish/internal/config"
+	"oddish/internal/server"
 )
+
+func TestTheServerKnowsTheIsolationOfOurSandboxes(t *testing.T) {
+	t.Parallel()
+	for kind, level := range server.Isolation() {
+		p, err := newProvider(t.Context(), kind, machine{dataDir: t.TempDir(), log: slog.New(slog.DiscardHandler)})
+		if err != nil { // not to be had here
+			t.Logf("%s: %v", kind, err)
+			continue
+		}
+		if got := p.Capabilities().Isolation; got != level {
+			t.Errorf("%s isolates at level %d, the server says %d", kind, got, level)
+		}
+	}
+	if got, want := sandboxKinds(), slices.Sorted(maps.Keys(server.Isolation())); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+		t.Errorf("kinds are %v, the server knows %v", got, want)
+	}
+}
 
 func TestModelsBelongToTheAgentBeforeThem(t *testing.T) {
 	t.Parallel()

@@ -64,6 +64,9 @@ type Config struct {
 	// Largest task archive that the server takes, in MiB.
 	MaxTaskUploadMB int64 `env:"ODDISH_MAX_TASK_UPLOAD_MB" envDefault:"512"`
 
+	// Least level of isolation (0 to 3, docs/security.md) that trials of this server may have: submissions to weaker sandboxes are refused.
+	MinIsolation int `env:"ODDISH_MIN_ISOLATION" envDefault:"0"`
+
 	// Worker
 
 	// Whether `oddish api` runs a worker inside. With `false`, start `oddish worker` beside it.
@@ -229,6 +232,7 @@ func (c Config) check() error {
 		least int64
 	}{
 		{"ODDISH_DEFAULT_MODEL_CONCURRENCY", int64(c.DefaultModelConcurrency), 1},
+		{"ODDISH_MIN_ISOLATION", int64(c.MinIsolation), 0},
 		{"ODDISH_WORKER_SLOTS", int64(c.WorkerSlots), 0},
 		{"ODDISH_DB_POOL_SIZE", int64(c.DBPoolSize), 2},
 		{"ODDISH_MAX_TASK_UPLOAD_MB", c.MaxTaskUploadMB, 1},
@@ -238,6 +242,9 @@ func (c Config) check() error {
 		if v.value < v.least {
 			return &Error{v.name, fmt.Sprintf("is too small: want %d or more", v.least)}
 		}
+	}
+	if c.MinIsolation > 3 {
+		return &Error{"ODDISH_MIN_ISOLATION", "is too large: want 0 to 3"}
 	}
 	return nil
 }

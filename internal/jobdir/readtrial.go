@@ -172,7 +172,7 @@ func kindOf(e result.EnvironmentConfig) string {
 // finishOf says what came of a trial. Like here, one that has no rewards where it should have some has failed, and so has one that met
 // trouble which is not its own.
 func finishOf(dir string, t *result.Trial, config result.TrialConfig) api.Finish {
-	f := api.Finish{Outcome: api.StatusSuccess, Phases: t.Phases(), HasTrajectory: result.HasTrajectory(dir)}
+	f := api.Finish{Outcome: api.StatusSuccess, Phases: t.Phases(), HasTrajectory: result.HasTrajectory(dir), Isolation: t.Isolation}
 	if t.VerifierResult != nil {
 		f.Rewards = t.VerifierResult.Rewards
 	}

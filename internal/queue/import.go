@@ -228,11 +228,11 @@ func (l *ledger) addImportedAttempt(ctx context.Context, t *imported, began, end
 	}
 	return l.addRow(ctx, `attempts (trial_id, attempt, worker_id, lease, trial_dir, stage, outcome, error_type, error_message, error_class,
 			rewards, reward, phases, has_trajectory, started_at, finished_at, finish_digest, input_tokens, cache_tokens, output_tokens, cost_usd,
-			cache_write_tokens, reasoning_tokens, model_calls, cost_estimated, cost_source, price_version, model_usage)`, "",
+			cache_write_tokens, reasoning_tokens, model_calls, cost_estimated, cost_source, price_version, model_usage, isolation)`, "",
 		t.id, t.attempt, "", "", t.dir, stage, t.state, f.ErrorType, printable(f.ErrorMessage), f.ErrorClass,
 		rewards, mainReward(f.Rewards), phases, store.Flag(f.HasTrajectory), began, ended, t.Digest,
 		f.InputTokens, f.CacheTokens, f.OutputTokens, f.CostUSD, f.CacheWriteTokens, f.ReasoningTokens, f.ModelCalls,
-		store.NullFlag(f.CostEstimated), f.CostSource, f.PriceVersion, models)
+		store.NullFlag(f.CostEstimated), f.CostSource, f.PriceVersion, models, f.Isolation)
 }
 
 // countImported adds the trial to the sums of its task and experiment. What it used was paid elsewhere, and is no part of the day's budget.

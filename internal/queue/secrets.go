@@ -22,7 +22,9 @@ type secrets struct {
 	Host        map[string]string `json:"host,omitempty"`
 }
 
-func (s secrets) empty() bool { return len(s.Agent)+len(s.Environment)+len(s.Verifier)+len(s.Host) == 0 }
+func (s secrets) empty() bool {
+	return len(s.Agent)+len(s.Environment)+len(s.Verifier)+len(s.Host) == 0
+}
 
 // hide returns the configuration with Redacted in place of environment values, and the values. The arguments stay as they are.
 func hide(a api.AgentConfig, h api.HarborConfig) (api.AgentConfig, api.HarborConfig, secrets) {

@@ -81,10 +81,10 @@ func (l *ledger) endAttempt(ctx context.Context, j *job, v verdict, f *api.Finis
 		retryAt = &at
 	}
 	const query = `UPDATE attempts SET outcome = $1, error_type = $2, error_message = $3, error_class = $4, rewards = $5, reward = $6, phases = $7,
-			has_trajectory = $8, finished_at = $9, finish_digest = $10, retry_at = $11, stage = COALESCE($12, stage)
-		WHERE trial_id = $13 AND attempt = $14`
+			has_trajectory = $8, finished_at = $9, finish_digest = $10, retry_at = $11, stage = COALESCE($12, stage), isolation = $13
+		WHERE trial_id = $14 AND attempt = $15`
 	_, err = l.tx.ExecContext(ctx, query, v.state, f.ErrorType, f.ErrorMessage, f.ErrorClass, rewards, mainReward(f.Rewards), phases,
-		store.Flag(f.HasTrajectory), l.now.UnixMilli(), digest, retryAt, endStage(v.state), j.id, j.attempt)
+		store.Flag(f.HasTrajectory), l.now.UnixMilli(), digest, retryAt, endStage(v.state), f.Isolation, j.id, j.attempt)
 	if err != nil {
 		return err
 	}

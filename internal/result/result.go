@@ -37,6 +37,9 @@ type Trial struct {
 	Verifier         *Timing    `json:"verifier"`
 
 	StepResults []Step `json:"step_results"` // null: the task has no steps
+
+	// Isolation is the level of docs/security.md at which it ran; Harbor's readers pass over it.
+	Isolation *int `json:"isolation_level"`
 }
 
 // Step is what came of one step. A task with steps has agent_result and the timings of agent and verifier here alone.

@@ -58,7 +58,7 @@ func wireTrial(t store.Trial) api.Trial {
 		InputTokens: t.InputTokens, CacheTokens: t.CacheTokens, OutputTokens: t.OutputTokens, CostUSD: t.CostUSD,
 		CacheWrites: t.CacheWriteTokens, Reasoning: t.ReasoningTokens, ModelCalls: t.ModelCalls, CostEstimated: t.CostEstimated,
 		CostSource: present(t.CostSource), PriceVersion: present(t.PriceVersion), ModelUsage: t.UsageDetails.Models,
-		PhaseTiming: t.Phases, HasTrajectory: t.HasTrajectory,
+		PhaseTiming: t.Phases, HasTrajectory: t.HasTrajectory, Isolation: t.Isolation,
 		CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 	}
 	if t.Version > 0 {

@@ -40,6 +40,8 @@ type Config struct {
 	Version string
 	// Environment is the sandbox kind of submissions that name none. Empty: "builtin".
 	Environment string
+	// MinIsolation is the least level of isolation that trials may have, 0 to 3.
+	MinIsolation int
 	// APIKey, when set, is wanted as a bearer token by every route but /health. When empty the
 	// server answers only requests that name this machine itself, and refuses what
 	// comes from pages of other sites.

@@ -101,6 +101,9 @@ func (s *Server) submission(ctx context.Context, sw api.Sweep) (*queue.Submissio
 	if err != nil {
 		return nil, err
 	}
+	if err := s.isolate(&sw, environment); err != nil {
+		return nil, err
+	}
 	return &queue.Submission{
 		Sweep: sw, Task: task, Version: version, Environment: environment,
 		TopUp: !sw.Again && !sw.AppendToTask,

@@ -3,7 +3,9 @@ package server
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,7 +22,42 @@ const maxSweepTrials = 100_000
 const maxExperimentName = 255
 
 // sandboxKinds are the kinds that workers of this program can offer.
-func sandboxKinds() []string { return []string{"builtin", "docker", "fake"} }
+func sandboxKinds() []string { return slices.Sorted(maps.Keys(Isolation())) }
+
+// Isolation gives the level of isolation (docs/security.md) of each kind of sandbox that workers of this program can offer. Workers refuse by what their
+// sandboxes say themselves: this is for refusing earlier.
+func Isolation() map[string]int { return map[string]int{"builtin": 2, "docker": 1, "fake": 0} }
+
+// isolate demands the level of isolation that the server demands, and refuses kinds of sandbox that have less than what is demanded. environment is that of
+// configs that name none.
+func (s *Server) isolate(sw *api.Sweep, environment string) error {
+	least := s.cfg.MinIsolation
+	if sw.Harbor != nil && sw.Harbor.Environment != nil && sw.Harbor.Environment.MinIsolation != nil {
+		least = max(least, *sw.Harbor.Environment.MinIsolation)
+	}
+	if least == 0 {
+		return nil
+	}
+	for i, c := range sw.Configs {
+		kind := environment
+		if c.Environment != nil && *c.Environment != "" {
+			kind = *c.Environment
+		}
+		if level, known := Isolation()[kind]; known && level < least {
+			return refused(fmt.Sprintf("body.configs[%d].environment", i), "the %s sandbox isolates at level %d, and %d or more is demanded (docs/security.md tells the levels)", kind, level, least)
+		}
+	}
+	harbor, env := api.HarborConfig{}, api.EnvironmentConfig{}
+	if sw.Harbor != nil {
+		harbor = *sw.Harbor
+	}
+	if harbor.Environment != nil {
+		env = *harbor.Environment
+	}
+	env.MinIsolation = &least
+	harbor.Environment, sw.Harbor = &env, &harbor
+	return nil
+}
 
 // checkSweep refuses what cannot run and fills in what was left out.
 func (s *Server) checkSweep(sw *api.Sweep) error {

@@ -90,7 +90,7 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	}
 	db.write.SetMaxOpenConns(1)
 	// The first connection turns the write-ahead log on, before any reader comes.
-	if err := db.write.PingContext(ctx); err != nil {
+	if err := db.firstPing(ctx); err != nil {
 		return fmt.Errorf("open database %s: %w", path, err)
 	}
 	if db.read, err = db.openSQLitePool(sqliteDSN(path, "_pragma=query_only(1)"), false); err != nil {
@@ -99,6 +99,22 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	db.read.SetMaxOpenConns(sqliteReaders)
 	db.read.SetMaxIdleConns(sqliteReaders)
 	return nil
+}
+
+// firstPing makes the first connection. While another process turns the write-ahead log on, SQLite says at once that the file is busy, whatever timeout is set.
+func (db *DB) firstPing(ctx context.Context) error {
+	const pause = 20 * time.Millisecond
+	for end := time.Now().Add(busyTimeout); ; {
+		err := db.write.PingContext(ctx)
+		if err == nil || !transient(err) || time.Now().After(end) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // openSQLitePool opens connections whose statements are not interrupted if whole is set.

@@ -105,6 +105,7 @@ type Trial struct {
 	CostUSD      *float64
 	api.UsageDetails
 	HasTrajectory bool
+	Isolation     *int       // level at which the last attempt ran
 	StartedAt     *time.Time // first attempt's start
 	FinishedAt    *time.Time // set once terminal
 }

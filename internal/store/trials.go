@@ -15,7 +15,7 @@ const trialQuery = `SELECT t.id, t.name, t.task_id, t.task_name, t.version, t.co
 		COALESCE(a.stage, ''), COALESCE(a.trial_dir, ''), COALESCE(a.sandbox_id, ''), a.rewards, a.reward,
 		COALESCE(a.error_type, ''), COALESCE(a.error_message, ''), a.phases,
 		a.input_tokens, a.cache_tokens, a.output_tokens, a.cost_usd, COALESCE(a.has_trajectory, 0),
-		a.cache_write_tokens, a.reasoning_tokens, a.model_calls, a.cost_estimated, COALESCE(a.cost_source, ''), COALESCE(a.price_version, ''), a.model_usage
+		a.cache_write_tokens, a.reasoning_tokens, a.model_calls, a.cost_estimated, COALESCE(a.cost_source, ''), COALESCE(a.price_version, ''), a.model_usage, a.isolation
 	FROM trials t JOIN jobs j ON j.id = t.id LEFT JOIN attempts a ON a.trial_id = t.id AND a.attempt = j.outcome_attempt`
 
 func trialTargets(t *Trial) []any {
@@ -27,7 +27,7 @@ func trialTargets(t *Trial) []any {
 		&t.Stage, &t.TrialDir, &t.SandboxID, jsonText{&t.Rewards}, &t.Reward,
 		&t.ErrorType, &t.ErrorMessage, jsonText{&t.Phases},
 		&t.InputTokens, &t.CacheTokens, &t.OutputTokens, &t.CostUSD, flag{&t.HasTrajectory},
-		&t.CacheWriteTokens, &t.ReasoningTokens, &t.ModelCalls, nullFlag{&t.CostEstimated}, &t.CostSource, &t.PriceVersion, jsonText{&t.UsageDetails.Models},
+		&t.CacheWriteTokens, &t.ReasoningTokens, &t.ModelCalls, nullFlag{&t.CostEstimated}, &t.CostSource, &t.PriceVersion, jsonText{&t.UsageDetails.Models}, &t.Isolation,
 	}
 }
 

@@ -73,6 +73,8 @@ func (r *run) begin(ctx context.Context) error {
 		TrialURI:     "file://" + filepath.ToSlash(r.dir),
 		TaskChecksum: r.Spec.TaskDigest, AgentInfo: newAgentInfo(r.Spec),
 	}
+	level := r.Provider.Capabilities().Isolation
+	r.trial.Isolation = &level
 	if r.Spec.Source != "" {
 		r.trial.Source = &r.Spec.Source
 	}

@@ -65,7 +65,7 @@ func (r *run) writeResult() error {
 
 // outcome sums the trial up for the server.
 func (r *run) outcome() api.Finish {
-	f := api.Finish{Outcome: api.StatusSuccess, Phases: r.trial.Phases(), HasTrajectory: result.HasTrajectory(r.dir)}
+	f := api.Finish{Outcome: api.StatusSuccess, Phases: r.trial.Phases(), HasTrajectory: result.HasTrajectory(r.dir), Isolation: r.trial.Isolation}
 	if v := r.trial.VerifierResult; v != nil {
 		f.Rewards = v.Rewards
 	}
