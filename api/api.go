@@ -227,6 +227,7 @@ type EnvironmentConfig struct {
 	MemoryPolicy      *string           `json:"memory_enforcement_policy,omitempty" enum:"auto,limit,request,guarantee,ignore"`
 	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
 	MinIsolation      *int              `json:"min_isolation,omitempty" minimum:"0" maximum:"3" doc:"not Harbor's: trials are refused in sandboxes of a lower level of isolation (docs/security.md)"`
+	KeepOnFailureSec  *int              `json:"keep_on_failure_sec,omitempty" minimum:"60" maximum:"604800" doc:"not Harbor's: the sandbox of a trial that goes wrong is kept so many seconds for people to look into"`
 	Env               map[string]string `json:"env,omitempty"`
 	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
 }

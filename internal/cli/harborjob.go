@@ -242,7 +242,7 @@ func (j *harborJob) leftOut() []string {
 		{"n_concurrent_trials", j.Concurrent, "limits belong to the server, see `oddish queue limit`"},
 		{"orchestrator", j.Orchestrator, "limits and retries belong to the server"},
 		{"metrics", j.Metrics, "results have the mean"},
-		{"environment.delete", j.Env.Delete, "sandboxes are always removed"},
+		{"environment.delete", j.Env.Delete, "sandboxes are removed; give --keep-on-failure to keep those of trials that go wrong"},
 		{"quiet", j.Quiet, "give --quiet"},
 		{"debug", j.Debug, "the server's log has its own level"},
 		{"plugins", j.Plugins, "there are none"},

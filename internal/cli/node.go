@@ -158,7 +158,7 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 	return worker.New(worker.Config{
 		Server: client.New(url, client.Options{APIKey: cfg.APIKey}),
 		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
-		Slots: slots, Providers: providers, Dir: filepath.Join(dir, "work"), Owner: ownerOf(dir), Getenv: cfg.Getenv, TaskEnv: cfg.TaskEnv, Prices: prices,
+		Slots: slots, Providers: providers, Dir: workDir(dir), Owner: ownerOf(dir), Getenv: cfg.Getenv, TaskEnv: cfg.TaskEnv, Prices: prices,
 		Packages: &agent.Packages{Dir: filepath.Join(dir, agentsFolder), Given: cfg.AgentPackages},
 		Log:      log, DrainTimeout: drain,
 	})

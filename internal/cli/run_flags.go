@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -49,6 +50,7 @@ type runFlags struct {
 	extraPaths              []string
 	extraTexts              []string
 	envHosts                []string
+	keep                    time.Duration
 	isolation               int
 	cpuPolicy, memoryPolicy string
 	agentHosts              []string
@@ -154,6 +156,8 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.IntVar(&f.isolation, "min-isolation", 0, "`LEVEL`: refuse trials in sandboxes that isolate less: 1 containers, 2 an own kernel (builtin), 3 virtual machines")
 	fs.StringArrayVar(&f.envHosts, "allow-environment-host", nil, "`HOST`: name, *.suffix, address or CIDR block that tasks without a public network may reach as well; repeatable")
 	fs.StringArrayVar(&f.agentHosts, "allow-agent-host", nil, "`HOST`: the same, while the agent works; repeatable")
+	fs.DurationVar(&f.keep, "keep-on-failure", 0, "`TIME`: keep the sandboxes of trials that go wrong so long, for `oddish sandbox shell` (2h if no time is given)")
+	fs.Lookup("keep-on-failure").NoOptDefVal = "2h"
 	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
 	fs.StringArrayVar(&f.extraPaths, "extra-instruction-path", nil, "`FILE`: append its text to what the tasks tell the agents, in every step; repeatable")
 	fs.StringArrayVar(&f.extraTexts, "extra-instruction", nil, "`TEXT`: append this, after the files; repeatable")
@@ -243,6 +247,9 @@ func (f *runFlags) check() error {
 		return usagef("--base-url %q: want an address such as http://127.0.0.1:8080/v1", f.baseURL)
 	case f.given("priority") && f.priority != "low" && f.priority != "high":
 		return usagef("--priority %q: want low or high", f.priority)
+	}
+	if f.given("keep-on-failure") && (f.keep < time.Minute || f.keep > 7*24*time.Hour) {
+		return usagef("--keep-on-failure %s: want 1m to 168h", f.keep)
 	}
 	for name, policy := range map[string]string{"--cpus": f.cpuPolicy, "--memory": f.memoryPolicy} {
 		if policy != "" && !slices.Contains(enforcements, policy) {

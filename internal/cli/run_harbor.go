@@ -17,6 +17,10 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 		force := f.forceBuild
 		e.ForceBuild = &force
 	}
+	if f.keep > 0 {
+		seconds := int(f.keep.Seconds())
+		e.KeepOnFailureSec = &seconds
+	}
 	if f.given("min-isolation") {
 		e.MinIsolation = &f.isolation
 	}
@@ -30,7 +34,7 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 	}
 	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
 		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0 || e.MinIsolation != nil ||
-		e.CPUPolicy != nil || e.MemoryPolicy != nil
+		e.CPUPolicy != nil || e.MemoryPolicy != nil || e.KeepOnFailureSec != nil
 	if set {
 		h.Environment = e
 	}

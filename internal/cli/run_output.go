@@ -104,6 +104,7 @@ func (a *App) printResults(c connection, p *runPlan, s *submission, trials []api
 	}
 	a.showResults(trials)
 	a.outPrinter().line(experimentURL(c, s.experimentID))
+	a.noteKept(trials)
 	return nil
 }
 

@@ -226,6 +226,7 @@ func (a *App) showTrials(trials []api.Trial, ended bool) {
 		p.line("")
 		errorDetails(p, trials, 5)
 		p.line(summarize(trials).line())
+		a.noteKept(trials)
 	}
 }
 

@@ -39,15 +39,23 @@ func countCell(n int, style styleName) string {
 
 // formatAge gives "now", "5m ago", "3h ago", "2d ago".
 func formatAge(d time.Duration) string {
+	if d < time.Minute {
+		return "now"
+	}
+	return formatSpan(d) + " ago"
+}
+
+// formatSpan gives "40s", "5m", "3h", "2d".
+func formatSpan(d time.Duration) string {
 	switch {
 	case d < time.Minute:
-		return "now"
+		return fmt.Sprintf("%ds", int(max(d, 0).Seconds()))
 	case d < time.Hour:
-		return fmt.Sprintf("%dm ago", int(d.Minutes()))
+		return fmt.Sprintf("%dm", int(d.Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh ago", int(d.Hours()))
+		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
-	return fmt.Sprintf("%dd ago", int(d.Hours())/24)
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
 }
 
 // trialsTable names trials by the ids that other commands take.

@@ -17,6 +17,7 @@ const (
 	ExceptionFile    = "exception.txt"
 	NetworkFile      = "network.jsonl"          // a line for each connection that was tried
 	ModelLogFile     = "model-requests.jsonl"   // a line for each request that the agent made of its model
+	EnteredFile      = "entered.jsonl"          // a line for each time that somebody worked in the sandbox of the running trial
 	DivergenceFile   = "replay-divergence.json" // where a replay left its recording
 	AgentDir         = "agent"
 	VerifierDir      = "verifier"

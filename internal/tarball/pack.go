@@ -52,6 +52,32 @@ func PackGzip(w io.Writer, dir string, o PackOptions) error {
 	return nil
 }
 
+// PackFile writes a tar stream of one file of this machine under the name, with its execute bit. A file that changes its size while it is read is an error.
+func PackFile(w io.Writer, file, name string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("pack %s: %s cannot be packed", file, kindOf(info.Mode()))
+	}
+	out := tar.NewWriter(w)
+	h := header(name, tar.TypeReg, fileMode(info.Mode()))
+	h.Size = info.Size()
+	if err := out.WriteHeader(h); err != nil {
+		return fmt.Errorf("pack %s: %w", file, err)
+	}
+	if n, err := io.Copy(out, f); err != nil || n != h.Size {
+		return errors.Join(fmt.Errorf("pack %s: changed while it was read", file), err)
+	}
+	return out.Close()
+}
+
 type packer struct {
 	root    *os.Root
 	tar     *tar.Writer

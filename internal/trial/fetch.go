@@ -144,7 +144,11 @@ func (r *run) stop(ctx context.Context) {
 	}
 	r.journal.add(Entry{Event: eventBegin, Phase: phaseStop})
 	end := Entry{Event: eventEnd, Phase: phaseStop}
+	kept := r.keep(ctx, r.box, verifier)
 	for _, box := range []sandbox.Sandbox{verifier, r.box} {
+		if box == nil || box == kept {
+			continue
+		}
 		if err := r.stopBox(ctx, box); err != nil {
 			end.Error = classify(err).Type
 		}

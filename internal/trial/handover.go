@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,31 +72,8 @@ func (r *run) agentWorkdir() string {
 
 // uploadFile puts a file of this machine into a sandbox, also under another name.
 func uploadFile(ctx context.Context, box sandbox.Sandbox, from, target string) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	pr, pw := io.Pipe()
 	defer pr.Close()
-	go func() {
-		w := tar.NewWriter(pw)
-		mode := int64(0o644)
-		if info.Mode()&0o111 != 0 {
-			mode = 0o755
-		}
-		err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: path.Base(target), Mode: mode, Size: info.Size()})
-		if err == nil {
-			_, err = io.CopyN(w, f, info.Size())
-		}
-		if err == nil {
-			err = w.Close()
-		}
-		pw.CloseWithError(err)
-	}()
+	go func() { pw.CloseWithError(tarball.PackFile(pw, from, path.Base(target))) }()
 	return box.Upload(ctx, path.Dir(target), pr)
 }

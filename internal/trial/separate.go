@@ -91,6 +91,9 @@ func (r *run) startVerifier(ctx context.Context) error {
 	s := r.step
 	if s.stepPlan == r.plan.steps[len(r.plan.steps)-1] {
 		err := r.phase(ctx, s.phase(phaseAgentStop), nil, 0, "", func(ctx context.Context) error {
+			if r.Keep != nil {
+				return nil // somebody may want to look into it; stop is what stops it
+			}
 			_ = r.stopBox(ctx, r.box) // told; what is left of it reaches no verifier
 			r.box = nil
 			return nil

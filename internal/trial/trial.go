@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"oddish/api"
 	"oddish/internal/agent"
@@ -61,6 +62,8 @@ type Config struct {
 	// after it exists; both from Run's goroutine. Nil: nobody listens.
 	Stage   func(api.Stage)
 	Sandbox func(id string)
+	// Keep, if set, is asked at the end of a trial that went wrong to leave its sandbox to people, and tells until when. An error: it is stopped as ever.
+	Keep func(sandbox.Sandbox) (time.Time, error)
 	// Models is how agents reach their models; nil: they do not.
 	Models Models
 	// Log takes what the operator must know. What happens in the trial goes to trial.log. Nil: nowhere.

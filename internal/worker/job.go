@@ -121,6 +121,7 @@ func (w *Worker) perform(j *job, dir string) api.Finish {
 		Packages: w.c.Packages,
 		Stage:    j.report.stage,
 		Sandbox:  j.report.sandbox,
+		Keep:     w.keeper(j, provider.Kind()),
 		Models:   w.door(j, dir, provider, rec),
 		Log:      j.log,
 	}).Finish

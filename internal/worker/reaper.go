@@ -20,7 +20,7 @@ const (
 // folder may be resumed, and is left alone.
 //
 // Another live worker's sandboxes carry the same owner. They are told apart by the label with the
-// name of its folder, whose lock a live worker holds; see home. A sandbox without the label is left alone.
+// name of its folder, whose lock a live worker holds; see home. A sandbox without the label is left alone, and so is one that is kept.
 func (w *Worker) reap(ctx context.Context) {
 	for {
 		w.reapOnce(ctx)
@@ -31,8 +31,13 @@ func (w *Worker) reap(ctx context.Context) {
 }
 
 func (w *Worker) reapOnce(ctx context.Context) {
+	kept, err := KeptIn(w.c.Dir).expire(time.Now())
+	if err != nil {
+		w.log.WarnContext(ctx, "cannot tell which sandboxes are kept", "error", err)
+		return
+	}
 	for _, kind := range w.offered {
-		w.reapKind(ctx, w.kinds[kind])
+		w.reapKind(ctx, w.kinds[kind], kept)
 	}
 }
 
@@ -47,7 +52,7 @@ func (w *Worker) reapAtEnd(ctx context.Context) {
 	w.reapOnce(ctx)
 }
 
-func (w *Worker) reapKind(ctx context.Context, p *tracked) {
+func (w *Worker) reapKind(ctx context.Context, p *tracked, kept map[[2]string]bool) {
 	listing, cancel := context.WithTimeout(ctx, reapTime)
 	defer cancel()
 	// The list comes first and the locks after it: whoever started a listed sandbox held its lock
@@ -61,7 +66,7 @@ func (w *Worker) reapKind(ctx context.Context, p *tracked) {
 	}
 	byWorker := map[string][]sandbox.Info{}
 	for _, i := range infos {
-		if name := i.Labels[workerLabel]; name != "" {
+		if name := i.Labels[workerLabel]; name != "" && !kept[[2]string{p.Kind(), i.ID}] {
 			byWorker[name] = append(byWorker[name], i)
 		}
 	}

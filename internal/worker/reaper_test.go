@@ -71,6 +71,34 @@ func TestOrphansOfDeadWorkersAreRemovedAndNothingElse(t *testing.T) {
 	})
 }
 
+func TestWhatIsKeptIsReapedOnceItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, success)
+		r.provider.orphan("kept", "me", "w0")
+		r.provider.orphan("kept-by-a-dead-worker", "me", "w9")
+		r.provider.orphan("not-kept", "me", "w0")
+		for _, id := range []string{"kept", "kept-by-a-dead-worker"} {
+			if err := KeptIn(r.config.Dir).Add(Kept{Kind: r.provider.Kind(), ID: id, Until: time.Now().Add(reapEvery + time.Second)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.start()
+		synctest.Wait()
+		time.Sleep(reapEvery)
+		synctest.Wait()
+		if got := r.provider.names(); !slices.Equal(got, []string{"kept", "kept-by-a-dead-worker"}) {
+			t.Errorf("left %v", got)
+		}
+		time.Sleep(reapEvery)
+		synctest.Wait()
+		if got := r.provider.names(); len(got) != 0 {
+			t.Errorf("left %v", got)
+		}
+		r.finish()
+	})
+}
+
 func TestSandboxesInUseAreNotReapedAndForgottenOnesAre(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -29,6 +29,8 @@ func Dispatch() bool {
 			os.Exit(code)
 		}
 		return true
+	case name == terminalName:
+		os.Exit(terminalMain(os.Args[1:]))
 	}
 	return false
 }

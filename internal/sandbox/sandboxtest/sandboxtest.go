@@ -67,6 +67,7 @@ func Run(t *testing.T, c Config) {
 		groups["reach"] = s.reachCases()
 		groups["programs"] = s.programCases()
 		groups["build"] = s.buildCases()
+		groups["terminal"] = s.terminalCases()
 	}
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {
