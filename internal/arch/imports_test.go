@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/sandbox/builtin/rootfs":  {"internal/image", "internal/sandbox"},
 	"internal/sandbox/docker":          {"internal/dockerfile", "internal/sandbox", "internal/tarball"},
 	"internal/sandbox/fake":            {"internal/sandbox"},
+	"internal/sandbox/hostile":         {"internal/sandbox", "internal/tarball"},
 
 	"internal/llm":            {},
 	"internal/llm/sse":        {},
@@ -71,7 +72,7 @@ var allowed = map[string][]string{
 	"internal/redact": {},
 	"internal/jobdir": {"api", "client", "internal/model", "internal/result", "internal/tarball"},
 	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/imagebuild", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
-		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake"},
+		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake", "internal/sandbox/hostile"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},
 	"test/chaos":    {"api"},

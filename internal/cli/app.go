@@ -93,7 +93,7 @@ func (a *App) root() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: groupUse, Title: "Evaluate"}, &cobra.Group{ID: groupServe, Title: "Serve"})
 	root.AddCommand(
 		a.runCommand(), a.checkCommand(), a.validateCommand(), a.statusCommand(), a.lsCommand(), a.pullCommand(), a.importCommand(), a.regradeCommand(), a.retryCommand(), a.cancelCommand(), a.pauseCommand(), a.resumeCommand(), a.cleanCommand(),
-		a.apiCommand(), a.workerCommand(), a.queueCommand(), a.imageCommand(), a.sandboxCommand(), a.dbCommand(), a.versionCommand(),
+		a.apiCommand(), a.workerCommand(), a.queueCommand(), a.imageCommand(), a.sandboxCommand(), a.doctorCommand(), a.dbCommand(), a.versionCommand(),
 		a.agentsCommand(), a.modelsCommand(), a.devCommand(),
 	)
 	return root
