@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/predicate": {"internal/nearest"},
 	"internal/atif":      {},
 	"internal/nearest":   {},
-	"internal/task":      {"internal/tarball", "internal/nearest"},
+	"internal/task":      {"internal/composefile", "internal/tarball", "internal/nearest"},
 	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 

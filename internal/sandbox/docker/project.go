@@ -44,13 +44,22 @@ func (s *project) Stop(ctx context.Context) error {
 
 // SetNetwork takes all services off the engine's bridge or puts them there. They reach each other in any case.
 func (s *project) SetNetwork(ctx context.Context, policy sandbox.Network) error {
-	if err := supportedNetwork(policy); err != nil {
+	if err := projectNetwork(policy); err != nil {
 		return err
 	}
 	if err := s.setNetwork(ctx, policy.Mode); err != nil {
 		return fmt.Errorf("set the network of %s to %s: %w", s.name, policy.Mode, s.died(ctx, err))
 	}
 	return nil
+}
+
+// projectNetwork refuses what services cannot have: they speak to each other, past whatever would look at single hosts.
+func projectNetwork(policy sandbox.Network) error {
+	switch policy.Mode {
+	case "", sandbox.NetworkPublic, sandbox.NetworkNone:
+		return nil
+	}
+	return fmt.Errorf("%w: docker does not have network_mode %q for tasks with services", sandbox.ErrUnsupported, policy.Mode)
 }
 
 func (s *project) setNetwork(ctx context.Context, mode sandbox.NetworkMode) error {

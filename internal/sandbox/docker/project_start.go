@@ -28,7 +28,7 @@ const mainImage = "oddish/task:none"
 
 // startProject makes a sandbox of several services.
 func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	if err := supportedNetwork(spec.Network); err != nil {
+	if err := projectNetwork(spec.Network); err != nil {
 		return nil, err
 	}
 	if err := p.plugin.Check(ctx); err != nil {
