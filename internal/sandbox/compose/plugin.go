@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +38,7 @@ func (c *Plugin) Check(ctx context.Context) error {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return fmt.Errorf("%w: compose tasks need the program `docker` on the worker's PATH, and its plugin `docker compose` v2: install docker-cli and docker-compose-plugin (https://docs.docker.com/compose/install/linux/)", sandbox.ErrUnsupported)
 	}
-	out, err := c.run(ctx, nil, "version", "--short")
+	out, err := c.run(ctx, "version", "--short")
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -54,12 +57,12 @@ type Files struct {
 	Project string // name
 	Dir     string // project directory
 	Names   []string
-	Env     map[string]string
+	EnvFile string // see Environment; empty: none
 }
 
 // Merge gives the files as one, with variables replaced. A file that means nothing is ErrBuild.
 func (c *Plugin) Merge(ctx context.Context, f Files) (*Project, error) {
-	out, err := c.run(ctx, f.Env, f.args("config", "--format", "json")...)
+	out, err := c.run(ctx, f.args("config", "--format", "json")...)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -71,37 +74,40 @@ func (c *Plugin) Merge(ctx context.Context, f Files) (*Project, error) {
 
 // Build builds the image of a service.
 func (c *Plugin) Build(ctx context.Context, f Files, service string) error {
-	_, err := c.run(ctx, nil, f.args("--progress", "plain", "build", service)...)
+	_, err := c.run(ctx, f.args("--progress", "plain", "build", service)...)
 	return err
 }
 
 // Create makes all containers and networks and starts nothing.
 func (c *Plugin) Create(ctx context.Context, f Files) error {
-	_, err := c.run(ctx, nil, f.args("--progress", "quiet", "create", "--no-build")...)
+	_, err := c.run(ctx, f.args("--progress", "quiet", "create", "--no-build")...)
 	return err
 }
 
 // Up starts what Create made and waits until it runs and is healthy.
 func (c *Plugin) Up(ctx context.Context, f Files) error {
-	_, err := c.run(ctx, nil, f.args("--progress", "quiet", "up", "--detach", "--wait", "--no-build", "--no-recreate")...)
+	_, err := c.run(ctx, f.args("--progress", "quiet", "up", "--detach", "--wait", "--no-build", "--no-recreate")...)
 	return err
 }
 
-// args gives the arguments of a verb, which may have global options before it. No .env is read of the folder: the name of an
-// existing, empty file stands in its place.
+// args gives the arguments of a verb, which may have global options before it. The folder's .env is not read: a file of
+// variables is always named.
 func (f Files) args(verb ...string) []string {
-	args := []string{"--project-name", f.Project, "--project-directory", f.Dir, "--env-file", os.DevNull}
+	env := f.EnvFile
+	if env == "" {
+		env = os.DevNull
+	}
+	args := []string{"--project-name", f.Project, "--project-directory", f.Dir, "--env-file", env}
 	for _, name := range f.Names {
 		args = append(args, "--file", name)
 	}
 	return append(args, verb...)
 }
 
-// run runs the plugin with env on top of what docker needs, and gives its stdout. When ctx ends it is told
-// to stop, and it ends with this process.
-func (c *Plugin) run(ctx context.Context, env map[string]string, args ...string) ([]byte, error) {
+// run runs the plugin and gives its stdout. When ctx ends it is told to stop, and it ends with this process.
+func (c *Plugin) run(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "docker", append([]string{"compose"}, args...)...)
-	cmd.Env = c.environ(env)
+	cmd.Env = c.environ()
 	var out bytes.Buffer
 	said := &sandbox.Tail{Most: 4000}
 	cmd.Stdout, cmd.Stderr = &out, said
@@ -125,18 +131,30 @@ func (c *Plugin) run(ctx context.Context, env map[string]string, args ...string)
 	return out.Bytes(), nil
 }
 
-// environ is the environment of the plugin. What docker needs wins.
-func (c *Plugin) environ(env map[string]string) []string {
+// environ is the environment of the plugin.
+func (c *Plugin) environ() []string {
 	var all []string
-	for name, value := range env {
-		all = append(all, name+"="+value)
-	}
 	for _, name := range passed {
 		if v := c.Getenv(name); v != "" {
 			all = append(all, name+"="+v)
 		}
 	}
 	return append(all, "DOCKER_HOST="+c.Host, "COMPOSE_ANSI=never", "COMPOSE_MENU=false")
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// Environment is the text of Files.EnvFile. Variables of a task must not come into the environment of the plugin, where DOCKER_CONFIG or LD_PRELOAD
+// would make it run programs of the task on this machine; those that the plugin itself might heed are left out here, too.
+func Environment(env map[string]string) []byte {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "\n", `\n`, "\r", `\r`)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if variableName.MatchString(name) && !strings.HasPrefix(name, "COMPOSE_") && !strings.HasPrefix(name, "DOCKER_") {
+			fmt.Fprintf(&text, "%s=\"%s\"\n", name, escape.Replace(env[name]))
+		}
+	}
+	return []byte(text.String())
 }
 
 // Write puts a compose file into a folder and returns its name.

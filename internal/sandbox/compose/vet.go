@@ -79,11 +79,11 @@ func refusal(errs []error) error {
 // serviceKeys are the keys of a service that reach nothing outside, or whose values are looked at. All others are refused, so that
 // what newer plugins bring is too.
 var serviceKeys = []string{
-	"annotations", "attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "command", "configs", "container_name", "cpu_count", "cpu_percent",
+	"attach", "blkio_config", "build", "cap_add", "cap_drop", "cgroup", "command", "configs", "container_name", "cpu_count", "cpu_percent",
 	"cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset", "depends_on", "deploy", "develop", "dns", "dns_opt", "dns_search", "domainname",
-	"entrypoint", "environment", "expose", "extra_hosts", "group_add", "healthcheck", "hostname", "image", "init", "ipc", "isolation", "labels",
-	"links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "network_mode", "networks", "oom_kill_disable",
-	"oom_score_adj", "pid", "pids_limit", "platform", "ports", "post_start", "pre_stop", "profiles", "pull_policy", "read_only", "restart", "scale", "secrets",
+	"entrypoint", "environment", "expose", "extra_hosts", "group_add", "healthcheck", "hostname", "image", "init", "ipc", "labels",
+	"links", "logging", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness", "memswap_limit", "network_mode", "networks",
+	"pid", "pids_limit", "platform", "ports", "post_start", "pre_stop", "profiles", "pull_policy", "read_only", "restart", "scale", "secrets",
 	"security_opt", "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "sysctls", "tmpfs", "tty", "ulimits", "user", "userns_mode", "uts",
 	"volumes", "volumes_from", "working_dir",
 }
@@ -140,7 +140,7 @@ func (v *vet) file(at, path string) {
 
 func (v *vet) service(at string, s map[string]any) {
 	for key, value := range s {
-		if value != nil && value != false && !slices.Contains(serviceKeys, key) {
+		if value != nil && value != false && !strings.HasPrefix(key, "x-") && !slices.Contains(serviceKeys, key) {
 			v.refuse(true, "%s.%s", at, key)
 		}
 	}

@@ -74,7 +74,6 @@ func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, work string, fi
 	if err := writeFiles(base, work, files); err != nil {
 		return nil, err
 	}
-	files.Env = base.Variables()
 	merged, err := p.plugin.Merge(ctx, *files)
 	if err != nil {
 		return nil, err
@@ -101,7 +100,7 @@ func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, work string, fi
 		return nil, err
 	}
 	path, err := compose.Write(work, "project.json", data)
-	files.Names = []string{path}
+	files.Names, files.EnvFile = []string{path}, ""
 	return merged, err
 }
 
@@ -117,6 +116,9 @@ func writeFiles(base compose.Base, work string, files *compose.Files) error {
 	}
 	first, err := compose.Write(work, "before.json", before)
 	if err != nil {
+		return err
+	}
+	if files.EnvFile, err = compose.Write(work, "variables", compose.Environment(base.Variables())); err != nil {
 		return err
 	}
 	last, err := compose.Write(work, "after.json", after)

@@ -166,8 +166,11 @@ func TestTheImageOfAServiceIsBuiltOnce(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)
 	needPlugin(t)
-	file := "services: {main: {environment: {A: $$x}}, db: {build: {context: db}, command: [sleep, '60']}}"
+	file := "services: {main: {environment: {A: $$x, B: '${NASTY}'}}, db: {build: {context: db}, command: [sleep, '60']}}"
 	spec := project(t, file, map[string]string{"db/Dockerfile": "FROM debian:bookworm-slim\nRUN head -c 16 /dev/urandom | od -x > /made\n"})
+	nasty := "a'b\"c\\d$e${F}#g\nh\\n$$i"
+	spec.Compose.Env = map[string]string{"NASTY": nasty, "DOCKER_CONFIG": spec.Compose.Dir, "LD_PRELOAD": "/nowhere.so"}
+	spec.Env = map[string]string{"C": nasty}
 	var made []string
 	for range 2 {
 		sb := start(t, p, spec)
@@ -178,8 +181,8 @@ func TestTheImageOfAServiceIsBuiltOnce(t *testing.T) {
 		}
 		_, out, _ := sh(t, db, sandbox.Command{Script: "cat /made"})
 		made = append(made, out)
-		if _, out, _ = sh(t, sb, sandbox.Command{Script: `echo "$A"`}); out != "$x\n" {
-			t.Errorf("an escaped variable became %q", out)
+		if _, out, _ = sh(t, sb, sandbox.Command{Script: `printf %s "$A$B$C"`}); out != "$x"+nasty+nasty {
+			t.Errorf("variables became %q", out)
 		}
 	}
 	if made[0] != made[1] || made[0] == "" {
