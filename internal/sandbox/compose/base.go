@@ -50,12 +50,16 @@ func (b *Base) hostLogs(volume string) string { return filepath.Join(b.Work, vol
 
 // Before is the compose file that comes before the task's.
 func (b *Base) Before() ([]byte, error) {
-	main := map[string]any{"command": escape(b.Command)}
+	var command []string
+	for _, word := range b.Command {
+		command = append(command, escaped(word))
+	}
+	main := map[string]any{"command": command}
 	switch image := b.Spec.Image; {
 	case image.Reference != "" && !image.ForceBuild || image.Context == "" && image.Reference != "":
 		main["image"] = image.Reference
 	case image.Context != "":
-		main["build"] = map[string]any{"context": image.Context}
+		main["build"] = map[string]any{"context": escaped(image.Context)}
 		main["image"] = b.Image
 	}
 	if n := b.Spec.Resources.CPUs; n > 0 {
@@ -74,11 +78,11 @@ func (b *Base) Before() ([]byte, error) {
 func (b *Base) After() ([]byte, error) {
 	env := map[string]any{}
 	for name, value := range b.Spec.Env {
-		env[name] = escape([]string{value})[0]
+		env[name] = escaped(value)
 	}
 	main := map[string]any{"environment": env}
 	if b.Spec.Workdir != "" {
-		main["working_dir"] = escape([]string{b.Spec.Workdir})[0]
+		main["working_dir"] = escaped(b.Spec.Workdir)
 	}
 	return services(main)
 }

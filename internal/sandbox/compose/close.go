@@ -19,6 +19,8 @@ type Closing struct {
 	Pids    int64 // bound for services that have none
 	// DigestLabel is the label of built images with the digest that they are shared under.
 	DigestLabel string
+	// Subnet gives an address range for a network that has none in the task's file.
+	Subnet func() string
 	// ImageTag gives the name of a built image.
 	ImageTag func(digest string) string
 }
@@ -41,7 +43,7 @@ func (p *Project) Close(c Closing) (Notes, error) {
 	main := p.service(MainService)
 	for _, m := range c.Mounts {
 		main["volumes"] = append(list(main["volumes"]), map[string]any{
-			"type": "bind", "source": m.Source, "target": m.Target, "read_only": true, "bind": map[string]any{"create_host_path": false},
+			"type": "bind", "source": escaped(m.Source), "target": m.Target, "read_only": true, "bind": map[string]any{"create_host_path": false},
 		})
 	}
 	p.volumes(c)
@@ -53,7 +55,7 @@ func (c *Closing) service(name string, s map[string]any) (Notes, error) {
 	var notes Notes
 	labels := object(s["labels"])
 	for k, v := range c.Labels {
-		labels[k] = v
+		labels[k] = escaped(v)
 	}
 	s["labels"] = labels
 	// What a service says is kept within bounds, and read at the end.
@@ -188,6 +190,9 @@ func (p *Project) networks(c Closing) {
 			continue
 		}
 		n["internal"] = true
+		if len(list(object(n["ipam"])["config"])) == 0 {
+			n["ipam"] = map[string]any{"config": []any{map[string]any{"subnet": c.Subnet()}}}
+		}
 		n["driver"] = "bridge"
 		n["driver_opts"] = map[string]any{"com.docker.network.bridge.inhibit_ipv4": "true"}
 	}
@@ -203,7 +208,7 @@ func (c *Closing) own(all map[string]any) map[string]any {
 		v["name"] = c.Project + "_" + name
 		labels := object(v["labels"])
 		for k, l := range c.Labels {
-			labels[k] = l
+			labels[k] = escaped(l)
 		}
 		v["labels"] = labels
 		all[name] = v
@@ -211,11 +216,5 @@ func (c *Closing) own(all map[string]any) map[string]any {
 	return all
 }
 
-// escape lets texts pass the plugin's replacement of variables unharmed.
-func escape(texts []string) []string {
-	out := make([]string, len(texts))
-	for i, t := range texts {
-		out[i] = strings.ReplaceAll(t, "$", "$$")
-	}
-	return out
-}
+// escaped lets a text pass the plugin's replacement of variables unharmed.
+func escaped(text string) string { return strings.ReplaceAll(text, "$", "$$") }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,19 +44,32 @@ func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox
 		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 	}
 	defer os.RemoveAll(work) // all that is needed later is in the engine
+	for attempt := 1; ; attempt++ {
+		sb, err := p.tryProject(ctx, spec, work)
+		if err == nil {
+			return sb, nil
+		}
+		if attempt == subnetAttempts || ctx.Err() != nil || !saysAny(err, "Pool overlaps") {
+			return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
+		}
+	}
+}
+
+// tryProject makes a sandbox of several services with networks in ranges that others may turn out to have.
+func (p *Provider) tryProject(ctx context.Context, spec sandbox.Spec, work string) (sandbox.Sandbox, error) {
 	name := compose.ProjectName(spec.Name)
 	files := compose.Files{Project: name, Dir: spec.Compose.Dir}
 	merged, err := p.merge(ctx, spec, work, &files)
 	if err != nil {
-		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
+		return nil, err
 	}
 	if err := p.serviceImages(ctx, spec, merged, files); err != nil {
-		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
+		return nil, err
 	}
 	sb, err := p.up(ctx, spec, files)
 	if err != nil {
 		p.giveUp(ctx, name)
-		return nil, fmt.Errorf("start services for %s: %w", spec.Name, poolExhausted(err))
+		return nil, err
 	}
 	return sb, nil
 }
@@ -135,7 +149,7 @@ func (p *Provider) closing(base compose.Base, project string) (*compose.Closing,
 	if err != nil {
 		return nil, err
 	}
-	c := &compose.Closing{Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, ImageTag: imageTag}
+	c := &compose.Closing{Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, Subnet: subnet, ImageTag: imageTag}
 	for _, m := range mounts {
 		c.Mounts = append(c.Mounts, compose.Mount{Source: m.Source, Target: m.Target})
 	}
@@ -263,14 +277,14 @@ func (p *Provider) giveUp(ctx context.Context, name string) {
 	}
 }
 
-// poolExhausted says what to do where the engine has no more networks to give, which passes as other trials end.
-func poolExhausted(err error) error {
-	if saysAny(err, "all predefined address pools have been fully subscribed", "could not find an available, non-overlapping") {
-		return fmt.Errorf("the docker engine has no address range left for the services' network (each trial with services takes one; 31 are there by default): "+
-			"run fewer of these trials at once, remove unused networks with `docker network prune`, or give the engine more and smaller ranges, "+
-			`such as "default-address-pools": [{"base": "10.200.0.0/16", "size": 26}] in /etc/docker/daemon.json: %w`, err)
-	}
-	return err
+// subnetAttempts bounds how often ranges are chosen that others have.
+const subnetAttempts = 6
+
+// subnet chooses one of 4096 address ranges for a network of a project. They are those for measuring networks (RFC 2544): nothing on the internet has them, and this
+// machine gets no address there.
+func subnet() string {
+	n := rand.IntN(4096)
+	return fmt.Sprintf("198.%d.%d.%d/27", 18+n>>11, n>>3&0xff, n&7<<5)
 }
 
 // isGone reports whether a thing of the engine's is not there, or is being removed.
