@@ -61,6 +61,8 @@ docker_engine() {
 		missing "the docker tests: the base image could not be made (the reason is above)"
 	fi
 	[[ ! -f $archive ]] || export ODDISH_TEST_BASE_IMAGE=$archive
+	local config
+	if config=$(scripts/compose-plugin.sh); then export "${config?}"; else missing "the tests of compose tasks (the reason is above)"; fi
 }
 
 # The packages that speak SQL, once more on PostgreSQL.

@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"internal/predicate": {"internal/nearest"},
 	"internal/atif":      {},
 	"internal/nearest":   {},
-	"internal/task":      {"internal/tarball", "internal/nearest"},
+	"internal/task":      {"internal/composefile", "internal/tarball", "internal/nearest"},
 	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 
@@ -38,7 +38,9 @@ var allowed = map[string][]string{
 		"internal/sandbox/builtin/netpeer", "internal/sandbox/builtin/rootfs"},
 	"internal/sandbox/builtin/netpeer": {"internal/sandbox"},
 	"internal/sandbox/builtin/rootfs":  {"internal/image", "internal/sandbox"},
-	"internal/sandbox/docker":          {"internal/dockerfile", "internal/sandbox", "internal/tarball"},
+	"internal/composefile":             {},
+	"internal/sandbox/compose":         {"internal/composefile", "internal/sandbox"},
+	"internal/sandbox/docker":          {"internal/dockerfile", "internal/sandbox", "internal/sandbox/compose", "internal/tarball"},
 	"internal/sandbox/fake":            {"internal/sandbox"},
 	"internal/sandbox/hostile":         {"internal/sandbox", "internal/tarball"},
 

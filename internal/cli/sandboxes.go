@@ -26,6 +26,7 @@ const checkTimeout = 10 * time.Second
 type machine struct {
 	dataDir string
 	mirrors map[string]string // of image registries
+	unsafe  bool              // of compose files, see docker.Config
 	log     *slog.Logger
 }
 
@@ -67,7 +68,7 @@ func makeProvider(kind string, m machine) (sandbox.Provider, error) {
 	case "builtin":
 		return newBuiltin(m)
 	case "docker":
-		return docker.New(docker.Config{Log: log})
+		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe})
 	case "fake":
 		return fake.New(), nil
 	}

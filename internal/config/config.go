@@ -83,6 +83,8 @@ type Config struct {
 
 	// Variables of the worker's environment that tasks and submissions may read as `${NAME}`, with commas; `*` stands for the default: all but the keys and addresses of model providers and what is Oddish's own. A judge that needs a key: `*,OPENAI_API_KEY`.
 	TaskEnv []string `env:"ODDISH_TASK_ENV"`
+	// Whether compose files of tasks may use what reaches beyond their sandbox, such as privileged services, host networks and files of this machine; see docs/security.md. Only for a worker that runs no tasks but those whose authors are trusted with the machine.
+	ComposeUnsafe bool `env:"ODDISH_COMPOSE_UNSAFE"`
 	// Mirrors of image registries for `builtin` sandboxes, as REGISTRY=ADDRESS separated by commas, such as docker.io=https://mirror.example. A registry is asked where its mirror has not got the image.
 	RegistryMirrors Mirrors `env:"ODDISH_REGISTRY_MIRRORS"`
 

@@ -125,6 +125,7 @@ type Capabilities struct {
 	HostImage bool // the machine's own root file system, Image.Host
 	Images    bool // Image.Reference
 	Build     bool // Image.Context with a Dockerfile
+	Compose   bool // Spec.Compose; the sandbox is a Services
 	// Network.
 	NoNetwork      bool // NetworkNone is enforced
 	Allowlist      bool // NetworkAllowlist is enforced
@@ -152,6 +153,7 @@ type Spec struct {
 	Labels map[string]string
 
 	Image     Image
+	Compose   *Compose // nil: a sandbox of one container
 	Env       map[string]string
 	Workdir   string // default working directory of every command; empty: the image's
 	Resources Resources
@@ -164,6 +166,33 @@ type Spec struct {
 	Programs string
 	// Options are the provider's own (--ek key=value); an unknown one is ErrUnsupported.
 	Options map[string]string
+}
+
+// Compose asks for services beside the one in which commands run. That one is the service MainService, made of Image unless the files say
+// otherwise; Env, Workdir, Resources, Programs and ServiceSocket are its alone, and Network is that of all.
+type Compose struct {
+	// Dir is the folder with the files, on this machine. Nothing else of the machine is shown to services.
+	Dir string
+	// Files are the compose files, absolute, each merged over those before it.
+	Files []string
+	// Digest is the content digest of Dir, hex; the key under which builds are shared.
+	Digest string
+	// Env is what ${NAME} may stand for in the files, besides what the provider sets.
+	Env map[string]string
+}
+
+// MainService is the service in which commands run.
+const MainService = "main"
+
+// Services is a Sandbox with services beside the main one.
+type Services interface {
+	// Services gives the names of all, the main one included, sorted.
+	Services(ctx context.Context) ([]string, error)
+	// Service gives one of them, of which Exec, Run, Upload and Download are the service's own; SetNetwork and Stop are those of the
+	// whole. ErrNotFound if there is none of that name.
+	Service(ctx context.Context, name string) (Sandbox, error)
+	// ServiceLog writes what a service has said so far.
+	ServiceLog(ctx context.Context, name string, to io.Writer) error
 }
 
 // ProgramsDir is where sandboxes show Spec.Programs.

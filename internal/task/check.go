@@ -111,6 +111,7 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 	for _, what := range t.Unsupported() {
 		c.fault(ConfigFile, 0, "uses what this version cannot run: %s", what)
 	}
+	c.compose(t, o)
 	for _, key := range t.MissingTimeouts() {
 		c.warn(ConfigFile, 0, "%s is not set", key)
 	}

@@ -44,6 +44,18 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 			},
 			nil,
 		},
+		"a compose file": {map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: \"${FREE}${CPUS}${HELD:-x}\"}\n"}, nil},
+		"a compose file that is no YAML": {
+			map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: x\n"}, []string{"E environment/docker-compose.yaml:"},
+		},
+		"a variable that the compose file is not given": {
+			map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: \"$HELD\"}\n"},
+			[]string{"W environment/docker-compose.yaml:2: reads the variable HELD of the worker, which is not set"},
+		},
+		"a service that the compose file does not have": {
+			map[string]string{"task.toml": "artifacts = [{source = \"/x\", service = \"bd\"}]\n" + complete, "environment/docker-compose.yaml": "services:\n  db: {image: x}\n"},
+			[]string{"E task.toml: names the service bd, which environment/docker-compose.yaml does not have: db"},
+		},
 		"a variable that is not given": {
 			map[string]string{"task.toml": complete + "[verifier.env]\nKEY = \"${HELD}\"\nOTHER = \"${FREE}\"\nDEFAULT = \"${HELD2:-x}\"\n"},
 			[]string{"W task.toml: reads the variable HELD of the worker, which is not set"},

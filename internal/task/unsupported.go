@@ -18,18 +18,18 @@ func (t *Task) Unsupported() []string {
 		}
 	}
 	c := &t.Config
-	add(t.HasCompose(), "environment/%s", ComposeFile)
 	unsupportedEnvironment(&c.Environment, "environment", add)
-	add(otherService(c.Artifacts), "artifacts of another service than %s", ServiceMain)
-	unsupportedVerifier(&c.Verifier, "verifier", add)
+	services := t.HasCompose()
+	add(!services && otherService(c.Artifacts), "artifacts of another service than %s without environment/%s", ServiceMain, ComposeFile)
+	unsupportedVerifier(&c.Verifier, "verifier", services, add)
 	for _, s := range c.Steps {
 		at := fmt.Sprintf("steps.%s", s.Name)
-		add(otherService(s.Artifacts), "artifacts of another service than %s", ServiceMain)
-		unsupportedVerifier(&s.Verifier, at+".verifier", add)
+		add(!services && otherService(s.Artifacts), "artifacts of another service than %s without environment/%s", ServiceMain, ComposeFile)
+		unsupportedVerifier(&s.Verifier, at+".verifier", services, add)
 	}
 	for _, p := range t.Parts() {
 		if p.Verifier.Environment == nil || !isFile(filepath.Join(p.VerifierContext, ComposeFile)) {
-			continue
+			continue // a separate verifier is one container
 		}
 		rel, err := filepath.Rel(t.Dir, filepath.Join(p.VerifierContext, ComposeFile))
 		add(err == nil, "%s", filepath.ToSlash(rel))
@@ -37,9 +37,9 @@ func (t *Task) Unsupported() []string {
 	return list
 }
 
-func unsupportedVerifier(v *Verifier, at string, add func(bool, string, ...any)) {
-	add(slices.ContainsFunc(v.Collect, func(c Collect) bool { return c.Service != ServiceMain }),
-		"[[%s.collect]] in another service than %s", at, ServiceMain)
+func unsupportedVerifier(v *Verifier, at string, services bool, add func(bool, string, ...any)) {
+	add(!services && slices.ContainsFunc(v.Collect, func(c Collect) bool { return c.Service != ServiceMain }),
+		"[[%s.collect]] in another service than %s without environment/%s", at, ServiceMain, ComposeFile)
 	if v.Environment != nil {
 		unsupportedEnvironment(v.Environment, at+".environment", add)
 	}

@@ -21,6 +21,7 @@ type artifact struct {
 	source  string   // as declared
 	target  string   // slash path below artifacts/
 	exclude []string // tar exclude patterns
+	service string   // of a compose task; empty: the main one
 }
 
 // What Type and Status of a manifestEntry may be.
@@ -48,8 +49,14 @@ func newArtifacts(t *task.Task, extra []api.Artifact, ofStep []task.Artifact) ([
 	var list []artifact
 	declared := false
 	add := func(source, destination, service string, exclude []string) error {
-		if service != "" && service != task.ServiceMain {
-			return result.Errorf(result.UnsupportedTaskError, "artifact %s is of the service %s: this version knows only %s", source, service, task.ServiceMain)
+		if service == task.ServiceMain {
+			service = ""
+		}
+		if service != "" && !t.HasCompose() {
+			return result.Errorf(result.UnsupportedTaskError, "artifact %s is of the service %s: without environment/%s the task has only %s", source, service, task.ComposeFile, task.ServiceMain)
+		}
+		if service != "" && !path.IsAbs(source) {
+			return result.Errorf(result.ValueError, "artifact %s of the service %s: a whole path is needed", source, service)
 		}
 		target := destination
 		if target == "" {
@@ -59,8 +66,8 @@ func newArtifacts(t *task.Task, extra []api.Artifact, ofStep []task.Artifact) ([
 		if target == "" || target == result.ManifestFile || hasDotDot(source) || hasDotDot(destination) {
 			return result.Errorf(result.ValueError, "artifact %q with destination %q: a path without .. is needed, and not %s", source, destination, result.ManifestFile)
 		}
-		declared = declared || path.Clean(source) == agent.ArtifactsDir
-		list = append(list, artifact{source, target, exclude})
+		declared = declared || service == "" && path.Clean(source) == agent.ArtifactsDir
+		list = append(list, artifact{source, target, exclude, service})
 		return nil
 	}
 	for _, a := range t.Config.Artifacts {
@@ -102,6 +109,9 @@ func (r *run) collectArtifacts(ctx context.Context) error {
 	var fatal error
 	for _, a := range r.step.artifacts {
 		e := manifestEntry{Source: a.source, Destination: path.Join(result.ArtifactsDir, a.target), Type: guessType(a.source), Status: statusSkipped}
+		if a.service != "" {
+			e.Service = &a.service
+		}
 		if by := overlapping(claimed, a.target); by != "" {
 			r.log.Warn("artifact skipped: its place is taken by an earlier one", "source", a.source, "place", by)
 		} else if fatal == nil {
@@ -122,7 +132,12 @@ func (r *run) collectArtifacts(ctx context.Context) error {
 // that are left. Its error ends the collection.
 func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left int64) (int64, error) {
 	e.Status = statusFailed
-	source, isDir, err := r.locate(ctx, a.source)
+	var source string
+	var isDir bool
+	box, err := r.service(ctx, a.service)
+	if err == nil {
+		source, isDir, err = r.locate(ctx, box, a)
+	}
 	if err == nil {
 		dst := filepath.Join(r.step.artifactsDir(), filepath.FromSlash(a.target))
 		e.Type = typeFile
@@ -132,9 +147,9 @@ func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left
 		var files int
 		var bytes int64
 		if isDir {
-			files, bytes, err = r.fetchFolder(ctx, source, dst, left, excluder(a.exclude))
+			files, bytes, err = r.fetchFolder(ctx, box, source, dst, left, excluder(a.exclude))
 		} else {
-			files, bytes, err = r.fetchFile(ctx, source, dst, left)
+			files, bytes, err = r.fetchFile(ctx, box, source, dst, left)
 		}
 		left = max(left-bytes, 1)
 		switch {
@@ -154,8 +169,9 @@ func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left
 }
 
 // locate gives the absolute path of an artifact and whether it is a folder.
-func (r *run) locate(ctx context.Context, source string) (string, bool, error) {
-	if path.Clean(source) == agent.ArtifactsDir {
+func (r *run) locate(ctx context.Context, box sandbox.Sandbox, a artifact) (string, bool, error) {
+	source := a.source
+	if a.service == "" && path.Clean(source) == agent.ArtifactsDir {
 		return agent.ArtifactsDir, true, nil // there in every sandbox: not worth a question
 	}
 	if !path.IsAbs(source) {
@@ -166,28 +182,28 @@ func (r *run) locate(ctx context.Context, source string) (string, bool, error) {
 		source = path.Join(dir, source)
 	}
 	source = path.Clean(source)
-	code, err := r.box.Exec(ctx, sandbox.Command{
+	code, err := box.Exec(ctx, sandbox.Command{
 		Label: "is-dir", Script: `[ -d "$ODDISH_PATH" ]`, Env: map[string]string{"ODDISH_PATH": source}, Dir: "/", User: "0",
 	})
 	return source, code == 0, err
 }
 
-func (r *run) fetchFolder(ctx context.Context, source, dst string, left int64, skip func(string) bool) (int, int64, error) {
+func (r *run) fetchFolder(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64, skip func(string) bool) (int, int64, error) {
 	if err := os.MkdirAll(dst, 0o755); err != nil {
 		return 0, 0, err
 	}
-	report, err := r.fetch(ctx, r.box, source, dst, left, skip)
+	report, err := r.fetch(ctx, box, source, dst, left, skip)
 	return report.Files, report.Bytes, err
 }
 
 // fetchFile fetches a file, which comes under its base name, to dst.
-func (r *run) fetchFile(ctx context.Context, source, dst string, left int64) (int, int64, error) {
+func (r *run) fetchFile(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64) (int, int64, error) {
 	temp, err := os.MkdirTemp(r.Dir, ".artifact-*")
 	if err != nil {
 		return 0, 0, err
 	}
 	defer os.RemoveAll(temp)
-	report, err := r.fetch(ctx, r.box, source, temp, left, nil)
+	report, err := r.fetch(ctx, box, source, temp, left, nil)
 	if err != nil {
 		return 0, report.Bytes, err
 	}

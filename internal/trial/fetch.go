@@ -164,6 +164,7 @@ func (r *run) stopBox(ctx context.Context, box sandbox.Sandbox) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	r.saveNetworkLog(ctx, box)
+	r.saveServiceLogs(ctx, box)
 	err := protect(func() error { return box.Stop(ctx) })
 	if err != nil {
 		r.log.Error("sandbox could not be stopped", "id", box.ID(), "error", err)

@@ -13,7 +13,11 @@ func (r *run) runHooks(ctx context.Context) error {
 	for i, hook := range r.step.Verifier.Collect {
 		limited, cancel := context.WithTimeout(ctx, hook.Timeout())
 		out := &sandbox.Tail{Most: 2000}
-		code, err := r.box.Exec(limited, sandbox.Command{Label: "collect", Script: hook.Command, User: hook.User, Stdout: out, Stderr: out})
+		code := 0
+		box, err := r.service(limited, hook.Service)
+		if err == nil {
+			code, err = box.Exec(limited, sandbox.Command{Label: "collect", Script: hook.Command, User: hook.User, Stdout: out, Stderr: out})
+		}
 		slow := limited.Err() != nil
 		cancel()
 		switch {

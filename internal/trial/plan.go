@@ -203,7 +203,11 @@ func (r *run) planSandbox(p *plan) error {
 		}
 	}
 	run := r.Spec.Harbor.Environment
-	if err := p.planImage(r.Provider, run != nil && isTrue(run.ForceBuild)); err != nil {
+	if p.task.HasCompose() {
+		if err := r.planCompose(p, run != nil && isTrue(run.ForceBuild)); err != nil {
+			return err
+		}
+	} else if err := p.planImage(r.Provider, run != nil && isTrue(run.ForceBuild)); err != nil {
 		return err
 	}
 	return r.checkLimits(s)

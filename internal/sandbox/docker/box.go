@@ -54,6 +54,9 @@ func (b *box) gone(ctx context.Context) error {
 
 // running returns nil if the container runs, and otherwise why it does not.
 func (b *box) running(ctx context.Context) error {
+	if b.id == "" {
+		return fmt.Errorf("%w: the main service has no container any more", sandbox.ErrLost)
+	}
 	got, err := b.p.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
 	switch {
 	case cerrdefs.IsNotFound(err):

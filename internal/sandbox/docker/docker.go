@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/compose"
 )
 
 // Kind is the name of this sandbox kind.
@@ -40,6 +41,8 @@ type Config struct {
 	// Program is the file of a program that calls Dispatch and needs no libraries; it is mounted into containers that get a
 	// service. Empty: this program.
 	Program string
+	// ComposeUnsafe: compose files of tasks may use what reaches beyond their sandbox, such as privileged services and files of this machine.
+	ComposeUnsafe bool
 	// Log takes what happens to images. Nil discards.
 	Log *slog.Logger
 }
@@ -49,6 +52,8 @@ type Provider struct {
 	engine  *client.Client
 	log     *slog.Logger
 	program string
+	plugin  *compose.Plugin
+	unsafe  bool                // Config.ComposeUnsafe
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
 }
@@ -76,7 +81,10 @@ func New(c Config) (*Provider, error) {
 			return nil, fmt.Errorf("file of this program: %w", err)
 		}
 	}
-	return &Provider{engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce)}, nil
+	return &Provider{
+		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe,
+	}, nil
 }
 
 // Kind is "docker".
@@ -87,6 +95,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
 		Images:         true,
 		Build:          true,
+		Compose:        true,
 		NoNetwork:      true,
 		DynamicNetwork: true,
 		ServiceAddr:    serviceAddr,

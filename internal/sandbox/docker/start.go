@@ -37,6 +37,9 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := supported(spec); err != nil {
 		return nil, err
 	}
+	if spec.Compose != nil {
+		return p.startProject(ctx, spec)
+	}
 	image, err := p.image(ctx, spec.Image)
 	if err != nil {
 		return nil, err
@@ -90,7 +93,7 @@ func supported(spec sandbox.Spec) error {
 	switch {
 	case spec.Image.Host:
 		what = "the image `host` (the machine's own tools): give the task an environment/Dockerfile or a docker_image, or use --env builtin"
-	case spec.Image.Reference == "" && spec.Image.Context == "":
+	case spec.Image.Reference == "" && spec.Image.Context == "" && spec.Compose == nil:
 		what = "a task without docker_image and without environment/Dockerfile"
 	case spec.Resources.GPUs > 0:
 		what = "gpus"

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package compose
+
+import "syscall"
+
+func dieWithUs(*syscall.SysProcAttr) {}

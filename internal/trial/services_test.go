@@ -1,0 +1,145 @@
+package trial
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"oddish/api"
+	"oddish/internal/result"
+	"oddish/internal/sandbox"
+)
+
+// composed is local with one more folder for the service db of each sandbox.
+type composed struct {
+	*local
+	specs chan sandbox.Spec
+}
+
+func newComposed(t *testing.T) *composed {
+	l := newLocal(t)
+	l.caps.Compose = true
+	return &composed{l, make(chan sandbox.Spec, 1)}
+}
+
+func (c *composed) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
+	c.specs <- s
+	main, err := c.local.Start(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	db, err := c.local.Start(ctx, sandbox.Spec{})
+	return &composedBox{main.(*localBox), db}, err
+}
+
+type composedBox struct {
+	*localBox
+	db sandbox.Sandbox
+}
+
+var _ sandbox.Services = (*composedBox)(nil)
+
+func (b *composedBox) Services(context.Context) ([]string, error) { return []string{"db", "main"}, nil }
+
+func (b *composedBox) Service(_ context.Context, name string) (sandbox.Sandbox, error) {
+	if name != "db" {
+		return nil, sandbox.ErrNotFound
+	}
+	return b.db, nil
+}
+
+func (b *composedBox) ServiceLog(_ context.Context, name string, to io.Writer) error {
+	if name == "db" {
+		_, err := io.WriteString(to, "db was here\n")
+		return err
+	}
+	return nil
+}
+
+// composeTask has the service db, of which a file is collected.
+func composeTask(t *testing.T, changes map[string]string) string {
+	t.Helper()
+	files := map[string]string{
+		"task.toml": `artifacts = [{source = "/app/dump", destination = "dump.txt", service = "db"}, {source = "/app/x", service = "gone"}]
+[environment.env]
+WORD = "hello"
+[[verifier.collect]]
+command = "echo dumped >/app/dump"
+service = "db"
+`,
+		"environment/docker-compose.yaml": "services:\n  db: {image: \"${WORD}${GIVEN}${HELD}\"}\n",
+	}
+	maps.Copy(files, changes)
+	return writeTask(t, files)
+}
+
+func TestWhatServicesLeaveIsCollected(t *testing.T) {
+	t.Parallel()
+	p := newComposed(t)
+	c := config(t, p, composeTask(t, nil))
+	c.Getenv = func(name string) (string, bool) { return "value", name == "GIVEN" }
+	o := Run(t.Context(), c)
+	wantFinish(t, o.Finish, api.StatusSuccess, "", "")
+	if got := readFile(t, o, "artifacts/dump.txt"); got != "dumped\n" {
+		t.Errorf("the artifact is %q", got)
+	}
+	if got := readFile(t, o, "services/db.log"); got != "db was here\n" {
+		t.Errorf("the log is %q", got)
+	}
+	if exists(o, "services/main.log") {
+		t.Error("a service that said nothing has a log")
+	}
+	var manifest []manifestEntry
+	if err := json.Unmarshal([]byte(readFile(t, o, "artifacts/manifest.json")), &manifest); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []struct{ service, status string }{{"", statusEmpty}, {"db", statusOK}, {"gone", statusFailed}} {
+		service := ""
+		if s := manifest[i].Service; s != nil {
+			service = *s
+		}
+		if service != want.service || manifest[i].Status != want.status {
+			t.Errorf("entry %d is %+v of %q, want %+v", i, manifest[i], service, want)
+		}
+	}
+	spec := <-p.specs
+	if got := spec.Compose.Env; len(got) != 2 || got["WORD"] != "hello" || got["GIVEN"] != "value" {
+		t.Errorf("the compose file sees %v", got)
+	}
+	if want := filepath.Join(c.TaskDir, "environment"); spec.Compose.Dir != want || spec.Image.Context != want || spec.Compose.Digest == "" {
+		t.Errorf("spec %+v, %+v", spec.Compose, spec.Image)
+	}
+	if log := readFile(t, o, "trial.log"); !strings.Contains(log, "HELD") {
+		t.Errorf("the log does not tell of the variable that is not set: %s", log)
+	}
+}
+
+func TestServicesAreRefusedBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		able    bool
+		changes map[string]string
+		want    string
+	}{
+		"where the sandbox has none": {false, nil, "use --env docker"},
+		"with an allowlist":          {true, map[string]string{"task.toml": "[environment]\nnetwork_mode = \"allowlist\"\nallowed_hosts = [\"example.com\"]\n"}, "hosts"},
+		"with a file that is broken": {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newComposed(t)
+			p.caps.Compose, p.caps.Allowlist = tt.able, true
+			o := Run(t.Context(), config(t, p, composeTask(t, tt.changes)))
+			if o.Finish.ErrorMessage == "" || !strings.Contains(o.Finish.ErrorMessage, tt.want) || len(p.boxes) > 0 {
+				t.Errorf("error %q, %d sandboxes", o.Finish.ErrorMessage, len(p.boxes))
+			}
+			if o.Finish.ErrorType != result.UnsupportedTaskError && o.Finish.ErrorType != result.ValueError {
+				t.Errorf("error type %s", o.Finish.ErrorType)
+			}
+		})
+	}
+}
