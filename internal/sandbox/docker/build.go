@@ -28,7 +28,7 @@ func imageTag(digest string) string { return "oddish/task:" + digest }
 const buildOutputTail = 2000
 
 // build builds the Dockerfile in img.Context unless an image of the same digest is there.
-// The engine's own builder is used, which every engine has without further parts.
+// The builder is the engine's own, see builder.
 func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) error {
 	if !img.ForceBuild {
 		if has, err := p.present(ctx, tag); has || err != nil {
@@ -40,30 +40,48 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 	}
 	defer p.builds.Release(1)
 
-	if _, err := os.Stat(filepath.Join(img.Context, "Dockerfile")); err != nil {
+	text, err := os.ReadFile(filepath.Join(img.Context, "Dockerfile"))
+	if err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}
 	include, err := ignoring(img.Context)
 	if err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}
-	p.log.Info("building image", "image", tag)
+	version, err := p.builder(ctx, text)
+	if err != nil {
+		return err
+	}
+	if err := p.pullPrivate(ctx, text); err != nil {
+		return err
+	}
+	p.log.Info("building image", "image", tag, "builder", version)
 	pr, pw := io.Pipe()
 	go func() { pw.CloseWithError(tarball.Pack(pw, img.Context, tarball.PackOptions{Include: include})) }()
 	defer pr.Close()
-	resp, err := p.engine.ImageBuild(ctx, pr, client.ImageBuildOptions{
-		Version:     build.BuilderV1,
-		Tags:        []string{tag},
-		Labels:      map[string]string{labelDigest: img.Digest},
-		NoCache:     img.ForceBuild,
-		Remove:      true,
-		ForceRemove: true,
-	})
+	o := client.ImageBuildOptions{
+		Tags: []string{tag}, Labels: map[string]string{labelDigest: img.Digest}, NoCache: img.ForceBuild, Remove: true, ForceRemove: true,
+	}
+	run := p.buildClassic
+	if version == build.BuilderBuildKit {
+		run = p.buildKit
+	}
+	err = run(ctx, pr, o)
 	switch {
+	case err == nil || errors.Is(err, sandbox.ErrBuild):
+		return err
 	case cerrdefs.IsInvalidArgument(err): // the Dockerfile has no meaning
 		return fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err)
-	case err != nil:
-		return fmt.Errorf("build image of %s: %w", img.Context, err)
+	}
+	return fmt.Errorf("build image of %s: %w", img.Context, err)
+}
+
+// buildClassic builds a context with the builder that engines had before BuildKit.
+func (p *Provider) buildClassic(ctx context.Context, files io.Reader, o client.ImageBuildOptions) error {
+	o.Version = build.BuilderV1
+	resp, err := p.engine.ImageBuild(ctx, files, o)
+	if err != nil {
+		return err
 	}
 	defer resp.Body.Close()
 	return buildResult(resp.Body)
@@ -76,8 +94,10 @@ func buildResult(messages io.Reader) error {
 	dec := json.NewDecoder(messages)
 	for {
 		var m struct {
-			Stream string `json:"stream"`
-			Error  string `json:"error"`
+			ID     string          `json:"id"`
+			Stream string          `json:"stream"`
+			Aux    json.RawMessage `json:"aux"`
+			Error  string          `json:"error"`
 		}
 		err := dec.Decode(&m)
 		switch {
@@ -93,6 +113,9 @@ func buildResult(messages io.Reader) error {
 			return fmt.Errorf("%w: %w\n%s", sandbox.ErrBuild, failed, output.String())
 		}
 		output.WriteString(m.Stream)
+		if trace := []byte(nil); m.ID == buildKitTrace && json.Unmarshal(m.Aux, &trace) == nil {
+			output.WriteString(traceLogs(trace))
+		}
 	}
 }
 

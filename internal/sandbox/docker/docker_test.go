@@ -196,7 +196,7 @@ func TestAMemoryKillIsReportedAsSuch(t *testing.T) {
 		Command: sandbox.Command{Script: `exec python3 -c "x = b'x' * (300 << 20)"`},
 		Output:  "/logs/agent/out.txt",
 	})
-	if !errors.Is(err, sandbox.ErrOutOfMemory) {
+	if !errors.Is(err, sandbox.ErrOutOfMemory) || !strings.Contains(err.Error(), "MiB were used") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -73,8 +73,10 @@ func (b *box) stillUp(ctx context.Context) error {
 // whose main process the kernel killed for its memory ends in ErrOutOfMemory.
 func (b *box) Run(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
 	exit, err := sandbox.Supervise(ctx, b.Exec, p)
-	if err == nil && exit.Code == killed && !exit.TimedOut && b.oomKills(ctx) > 0 {
-		return sandbox.Exit{}, fmt.Errorf("%w: %s in container %s was killed", sandbox.ErrOutOfMemory, label(p.Command), b.id)
+	if err == nil && exit.Code == killed && !exit.TimedOut {
+		if m := b.memory(ctx); m.kills > 0 {
+			return sandbox.Exit{}, fmt.Errorf("%w: %s in container %s was killed%s", sandbox.ErrOutOfMemory, label(p.Command), b.id, m.words())
+		}
 	}
 	return exit, err
 }
@@ -242,26 +244,52 @@ func (b *box) kill(ctx context.Context, pid <-chan int) {
 	}
 }
 
-// oomKills is how many processes of the container the kernel killed for memory; 0 if that cannot be learnt.
-func (b *box) oomKills(ctx context.Context) int {
+// memory is what the control group of a container tells; what cannot be learnt is 0.
+type memory struct {
+	kills       int   // of processes, for want of memory
+	peak, limit int64 // bytes
+}
+
+// memory asks in the container, which has its own control group in view in both versions of them.
+func (b *box) memory(ctx context.Context) memory {
 	var out bytes.Buffer
 	_, err := b.Exec(ctx, sandbox.Command{
-		Label:  "out-of-memory counter",
+		Label:  "memory counters",
 		User:   "0",
 		Dir:    "/",
 		Stdout: &out,
-		Script: `cat /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null`,
+		Script: `cd /sys/fs/cgroup || exit; cat memory.events memory/memory.oom_control 2>/dev/null
+echo peak $(cat memory.peak memory/memory.max_usage_in_bytes 2>/dev/null)
+echo limit $(cat memory.max memory/memory.limit_in_bytes 2>/dev/null)`,
 	})
 	if err != nil {
-		return 0
+		return memory{}
 	}
+	var m memory
 	for line := range strings.Lines(out.String()) {
-		if n, is := strings.CutPrefix(strings.TrimSpace(line), "oom_kill "); is {
-			kills, _ := strconv.Atoi(n)
-			return kills
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, _ := strconv.ParseInt(value, 10, 64) // "max" is none
+		switch name {
+		case "oom_kill":
+			m.kills = int(n)
+		case "peak":
+			m.peak = n
+		case "limit":
+			m.limit = n
 		}
 	}
-	return 0
+	return m
+}
+
+// words tell the limit and how much was used, as far as that is known.
+func (m memory) words() string {
+	switch {
+	case m.limit > 0 && m.peak > 0:
+		return fmt.Sprintf(": the limit is %d MiB, and %d MiB were used", m.limit>>20, m.peak>>20)
+	case m.limit > 0:
+		return fmt.Sprintf(": the limit is %d MiB", m.limit>>20)
+	}
+	return ""
 }
 
 // unknownUser says it in words; the engine's message is about files of its runtime.

@@ -20,9 +20,13 @@ const imageTimeout = time.Hour
 func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error) {
 	build := img.Context != "" && (img.Reference == "" || img.ForceBuild)
 	if !build {
-		return img.Reference, p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
+		err := p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
 			return p.pull(ctx, img.Reference)
 		})
+		if err == nil {
+			err = p.checkPlatform(ctx, img.Reference)
+		}
+		return img.Reference, err
 	}
 	if img.Digest == "" {
 		return "", fmt.Errorf("build %s: the image has no digest to be shared under", img.Context)
@@ -65,12 +69,33 @@ func (p *Provider) present(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
+// checkPlatform refuses an image for other machines than the engine's, which would run slowly, if at all, by emulation that nobody asked for.
+func (p *Provider) checkPlatform(ctx context.Context, name string) error {
+	image, err := p.engine.ImageInspect(ctx, name)
+	if err != nil {
+		return fmt.Errorf("inspect image %s: %w", name, err)
+	}
+	engine, err := p.engine.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return fmt.Errorf("ask for the engine's platform: %w", err)
+	}
+	if image.Architecture == "" || image.Architecture == engine.Arch && (image.Os == engine.Os || image.Os == "") {
+		return nil
+	}
+	return fmt.Errorf("%w: image %s is for %s/%s and the engine runs %s/%s: name an image for that, or remove this one if there is one by the same name",
+		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.Os, engine.Arch)
+}
+
 func (p *Provider) pull(ctx context.Context, name string) error {
 	if has, err := p.present(ctx, name); has || err != nil {
 		return err
 	}
 	p.log.Info("pulling image", "image", name)
-	resp, err := p.engine.ImagePull(ctx, name, client.ImagePullOptions{})
+	auth, err := encodedCredentials(name)
+	if err != nil {
+		return err
+	}
+	resp, err := p.engine.ImagePull(ctx, name, client.ImagePullOptions{RegistryAuth: auth})
 	if err == nil {
 		err = resp.Wait(ctx)
 	}
@@ -83,7 +108,7 @@ func pullError(name string, err error) error {
 	case err == nil:
 		return nil
 	case cerrdefs.IsNotFound(err), cerrdefs.IsUnauthorized(err), cerrdefs.IsPermissionDenied(err), cerrdefs.IsInvalidArgument(err),
-		saysAny(err, "manifest unknown", "not found", "access denied", "unauthorized"):
+		saysAny(err, "manifest unknown", "not found", "access denied", "unauthorized", "no basic auth credentials"):
 		return fmt.Errorf("%w: pull %s: %w", sandbox.ErrBuild, name, err)
 	}
 	return fmt.Errorf("pull image %s: %w", name, err)
