@@ -11,8 +11,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
@@ -54,6 +58,7 @@ type Provider struct {
 	program string
 	plugin  *compose.Plugin
 	unsafe  bool                // Config.ComposeUnsafe
+	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
 }
@@ -90,7 +95,7 @@ func New(c Config) (*Provider, error) {
 // Kind is "docker".
 func (p *Provider) Kind() string { return Kind }
 
-// Capabilities of containers.
+// Capabilities of containers. Whether there are GPUs is known once Check was called.
 func (p *Provider) Capabilities() sandbox.Capabilities {
 	return sandbox.Capabilities{
 		Images:         true,
@@ -102,6 +107,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		Programs:       true,
 		CPULimit:       true,
 		MemoryLimit:    true,
+		GPUs:           p.gpus.Load(),
 		Isolation:      1,
 	}
 }
@@ -123,5 +129,18 @@ func (p *Provider) Check(ctx context.Context) error {
 	case ping.OSType != "" && ping.OSType != "linux":
 		return fmt.Errorf("docker at %s runs %s containers: switch it to Linux containers", host, ping.OSType)
 	}
+	info, err := p.engine.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("docker at %s does not say what it can do: %w", host, err)
+	}
+	p.gpus.Store(hasGPUs(info.Info))
 	return nil
+}
+
+// hasGPUs reports whether the engine can give GPUs to containers: by NVIDIA's runtime, or by devices of theirs that it has found (CDI).
+func hasGPUs(info system.Info) bool {
+	if _, has := info.Runtimes["nvidia"]; has {
+		return true
+	}
+	return slices.ContainsFunc(info.DiscoveredDevices, func(d system.DeviceInfo) bool { return strings.HasPrefix(d.ID, "nvidia.com/gpu") })
 }

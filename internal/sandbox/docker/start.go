@@ -34,7 +34,7 @@ const removeTimeout = 30 * time.Second
 
 // Start makes a running container; see sandbox.Provider.
 func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	if err := supported(spec); err != nil {
+	if err := p.supported(spec); err != nil {
 		return nil, err
 	}
 	if spec.Compose != nil {
@@ -88,15 +88,17 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 }
 
 // supported refuses what a container does not have.
-func supported(spec sandbox.Spec) error {
+func (p *Provider) supported(spec sandbox.Spec) error {
 	var what string
 	switch {
 	case spec.Image.Host:
 		what = "the image `host` (the machine's own tools): give the task an environment/Dockerfile or a docker_image, or use --env builtin"
 	case spec.Image.Reference == "" && spec.Image.Context == "" && spec.Compose == nil:
 		what = "a task without docker_image and without environment/Dockerfile"
-	case spec.Resources.GPUs > 0:
-		what = "gpus"
+	case spec.Resources.GPUs > 0 && !p.gpus.Load():
+		what = "gpus: this engine has neither NVIDIA's runtime nor found such devices (install the NVIDIA container toolkit)"
+	case spec.Resources.GPUs > 0 && spec.Compose != nil:
+		what = "gpus for tasks with services"
 	case len(spec.Options) > 0:
 		names := slices.Sorted(maps.Keys(spec.Options))
 		what = "the option " + names[0] + " (it has none)"
@@ -147,6 +149,9 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 		// Engines bound the disk of a container only on few file systems. What they can bound everywhere is one file, and
 		// a file without end is what fills disks.
 		h.Ulimits = []*container.Ulimit{{Name: "fsize", Soft: n, Hard: n}}
+	}
+	if n := spec.Resources.GPUs; n > 0 {
+		h.DeviceRequests = []container.DeviceRequest{{Count: n, Capabilities: [][]string{{"gpu"}}}}
 	}
 	if spec.Network.Mode == sandbox.NetworkNone {
 		h.NetworkMode = noNetwork
