@@ -5,7 +5,7 @@ export CGO_ENABLED := 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: help build run test lint unit race bench clean
+.PHONY: help build run test lint unit race bench fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -ts $$'\t'
@@ -30,6 +30,9 @@ race: ## the concurrent packages under the race detector
 
 bench: ## the benchmarks of docs/performance.md
 	./scripts/bench.sh
+
+fuzz: ## every fuzz test for a minute; scripts/fuzz.sh takes longer ones
+	./scripts/fuzz.sh
 
 clean: ## remove what was built here
 	rm -rf bin .cache

@@ -106,3 +106,47 @@ func TestRandomTextIsRedactedAsByReplaceAll(t *testing.T) {
 		}
 	}
 }
+
+// FuzzNoSecretGetsThrough: whatever the secrets, the text and the pieces in which it comes, none of the secrets is in what comes out, and the pieces make
+// no difference.
+func FuzzNoSecretGetsThrough(f *testing.F) {
+	f.Add("sk-12345", "sk-12345-long", "a sk-12345-long b sk-1sk-12345", 1)
+	f.Add("aabaac", "abaaca", "aabaabaacaabaaca", 3)
+	f.Add("line-one\nline-two", "", "line-one line-two", 7)
+	f.Fuzz(func(t *testing.T, a, b, text string, piece int) {
+		if len(a)+len(b) > 1<<10 || len(text) > 1<<14 {
+			return
+		}
+		s := secrets(a, b)
+		whole := s.String(text)
+		for _, secret := range s.list() {
+			if without := strings.ReplaceAll(whole, "[REDACTED]", "\x00"); strings.Contains(without, string(secret)) {
+				t.Errorf("%q is in %q", secret, whole)
+			}
+		}
+		r := &pieces{text: text, size: max(piece%17, 1)}
+		if got, err := io.ReadAll(s.Reader(r)); err != nil || string(got) != whole {
+			t.Errorf("in pieces of %d it became %q, %v, want %q", r.size, got, err, whole)
+		}
+		masked := []byte(text)
+		s.Mask(masked)
+		if len(masked) != len(text) {
+			t.Errorf("masking made %d bytes of %d", len(masked), len(text))
+		}
+	})
+}
+
+// pieces reads a text so many bytes at a time.
+type pieces struct {
+	text string
+	size int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.text == "" {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(p.size, len(b))], p.text)
+	p.text = p.text[n:]
+	return n, nil
+}
