@@ -120,26 +120,32 @@ func TestAComposeTaskRunsWithItsServices(t *testing.T) {
 
 func TestAKilledWorkerGoesOnWithAComposeTask(t *testing.T) {
 	t.Parallel()
-	h := newHome(t, kindDocker, append(needCompose(t), "ODDISH_AUTO_START_WORKERS=false")...)
-	server := h.start("api")
-	h.waitServer()
-	worker := h.start("worker", "--env", kindDocker)
-	h.ok("run", "-p", dialogue(t, "sleep 5\n"+ask), "-a", "oracle", "-E", "e", "--background")
-	h.waitTrial("e", api.StageAgentRunning)
-	worker.signal(syscall.SIGKILL)
-	worker.wait()
-	worker = h.start("worker", "--env", kindDocker)
-	worker.waitSays(`"resumed":1`)
-	var e experiment
-	h.ok("status", "-e", "e", "--watch", "--json").decode(t, &e)
-	if len(e.Trials) != 1 || e.Trials[0].Reward == nil || *e.Trials[0].Reward != 1 || e.Trials[0].Attempts != 1 {
-		t.Errorf("trials %+v, want one with reward 1 after 1 attempt", e.Trials)
+	for name, stage := range map[string]api.Stage{"while services start": api.StageEnvironment, "during the agent": api.StageAgentRunning} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHome(t, kindDocker, append(needCompose(t), "ODDISH_AUTO_START_WORKERS=false")...)
+			server := h.start("api")
+			h.waitServer()
+			worker := h.start("worker", "--env", kindDocker)
+			h.ok("run", "-p", dialogue(t, "sleep 5\n"+ask), "-a", "oracle", "-E", "e", "--background")
+			h.waitTrial("e", stage)
+			worker.signal(syscall.SIGKILL)
+			worker.wait()
+			worker = h.start("worker", "--env", kindDocker)
+			worker.waitSays(`"resumed":1`)
+			var e experiment
+			h.ok("status", "-e", "e", "--watch", "--json").decode(t, &e)
+			if len(e.Trials) != 1 || e.Trials[0].Reward == nil || *e.Trials[0].Reward != 1 || e.Trials[0].Attempts != 1 {
+				t.Errorf("trials %+v, want one with reward 1 after 1 attempt", e.Trials)
+			}
+			h.noServicesLeft()
+			worker.signal(syscall.SIGTERM)
+			worker.wait().exits(t, 0)
+			server.signal(syscall.SIGTERM)
+			server.wait().exits(t, 0)
+			h.noProcessLeft()
+		})
 	}
-	h.noServicesLeft()
-	worker.signal(syscall.SIGTERM)
-	worker.wait().exits(t, 0)
-	server.signal(syscall.SIGTERM)
-	server.wait().exits(t, 0)
 }
 
 func TestAComposeTaskIsRefusedWhereThereAreNoServices(t *testing.T) {

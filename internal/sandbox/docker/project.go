@@ -227,9 +227,15 @@ func (p *Provider) listNetworks(ctx context.Context, label string, seen map[stri
 // removeProject removes containers, volumes and networks, in this order: what is left when that is cut off is found by its networks. It ends once
 // nothing is there any more.
 func (p *Provider) removeProject(ctx context.Context, name string) error {
-	for {
+	for round := 0; ; round++ {
 		n, err := p.removeOnce(ctx, name)
 		if n == 0 || err != nil {
+			return err
+		}
+		if round == 0 {
+			continue
+		}
+		if err := sandbox.Pause(ctx, lateArrivals); err != nil { // somebody else removes it
 			return err
 		}
 	}
