@@ -68,7 +68,13 @@ func Run(t *testing.T, c Config) {
 		groups["programs"] = s.programCases()
 		groups["build"] = s.buildCases()
 		groups["terminal"] = s.terminalCases()
+		groups["heavy"] = s.heavyCases()
 	}
+	n := 0
+	for _, cases := range groups {
+		n += len(cases)
+	}
+	t.Logf("%d cases", n)
 	for group, cases := range groups {
 		t.Run(group, func(t *testing.T) {
 			t.Parallel()
