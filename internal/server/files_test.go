@@ -145,6 +145,23 @@ func TestLongLogsAreCutAtTheirBeginning(t *testing.T) {
 	contains(t, r.refuses(404, "GET", "/trials/"+j.ID+"/result", nil), "no result yet")
 }
 
+func TestTrajectoriesOfSteps(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	j := r.withFiles(map[string]string{
+		"result.json":                       `{"step_results": [{"step_name": "one"}, {"step_name": "two"}, {"step_name": "three"}, {"step_name": "../x"}]}`,
+		"steps/one/agent/trajectory.json":   `{"of": 1}`,
+		"steps/two/agent/trajectory.json":   `{"of": 2}`,
+		"steps/three/agent/other-file.json": `{}`,
+	})
+	for query, want := range map[string]string{"": `{"of": 2}`, "?step=one": `{"of": 1}`, "?step=three": "null", "?step=none": "null"} {
+		if _, text, _ := r.request("GET", "/trials/"+j.ID+"/trajectory"+query, nil); text != want {
+			t.Errorf("%s gives %q, want %q", query, text, want)
+		}
+	}
+	r.refuses(400, "GET", "/trials/"+j.ID+"/trajectory?step=..%2Fx", nil)
+}
+
 func TestAResultThatIsNoJSONIsNotServedAsSuch(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

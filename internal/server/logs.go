@@ -50,7 +50,7 @@ func (s *Server) registerLogs(a huma.API) {
 	huma.Register(a, op(http.MethodGet, "/trials/{id}/logs", "files", "Every log of a trial's attempt as one text"), s.logs)
 	huma.Register(a, op(http.MethodGet, "/trials/{id}/logs/structured", "files", "The logs of a trial's attempt, sorted by who wrote them"), s.structuredLogs)
 	huma.Register(a, jsonOp("/trials/{id}/result", "The result.json of a trial's attempt"), s.result)
-	huma.Register(a, jsonOp("/trials/{id}/trajectory", "The agent's trajectory (ATIF), null without one"), s.trajectory)
+	huma.Register(a, jsonOp("/trials/{id}/trajectory", "The agent's trajectory (ATIF), null without one; of a task with steps that of the one that is named, else of the last that has one"), s.trajectory)
 }
 
 func jsonOp(path, summary string) huma.Operation {
@@ -126,17 +126,6 @@ func (s *Server) result(ctx context.Context, in *AttemptInput) (*rawJSONOutput, 
 	}
 	if err != nil {
 		return nil, s.fail(ctx, "result of trial "+in.ID, err)
-	}
-	return &rawJSONOutput{ContentType: "application/json", Body: data}, nil
-}
-
-func (s *Server) trajectory(ctx context.Context, in *AttemptInput) (*rawJSONOutput, error) {
-	data, err := s.storedJSON(ctx, in, "agent/trajectory.json")
-	if errors.Is(err, blob.ErrNotFound) {
-		data, err = []byte("null"), nil
-	}
-	if err != nil {
-		return nil, s.fail(ctx, "trajectory of trial "+in.ID, err)
 	}
 	return &rawJSONOutput{ContentType: "application/json", Body: data}, nil
 }
