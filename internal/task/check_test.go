@@ -20,7 +20,7 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 		"several values are wrong":  {map[string]string{"task.toml": complete + "cpus = 0\nmemory_mb = -1\n"}, []string{"E task.toml:8:", "E task.toml:9:"}},
 		"an unknown key":            {map[string]string{"task.toml": complete + "cpu = 2\n"}, []string{"W task.toml:8: environment.cpu: unknown key, ignored; did you mean cpus?"}},
 		"a missing timeout":         {map[string]string{"task.toml": strings.Replace(complete, "[agent]\ntimeout_sec = 60\n", "", 1)}, []string{"W task.toml: agent.timeout_sec is not set"}},
-		"what cannot be run":        {map[string]string{"task.toml": complete + "gpus = 1\n"}, []string{"E task.toml: uses what this version cannot run: environment.gpus"}},
+		"what cannot be run":        {map[string]string{"task.toml": complete + "tpu = {type = \"a\", topology = \"1\"}\n"}, []string{"E task.toml: uses what this version cannot run: environment.tpu"}},
 		"no instruction":            {map[string]string{"instruction.md": "absent"}, []string{"E instruction.md: is missing"}},
 		"an empty instruction":      {map[string]string{"instruction.md": " \n"}, []string{"W instruction.md: is empty"}},
 		"no solution":               {map[string]string{"solution/solve.sh": "absent"}, []string{"W solution/solve.sh: is missing"}},

@@ -47,7 +47,6 @@ func unsupportedVerifier(v *Verifier, at string, services bool, add func(bool, s
 
 func unsupportedEnvironment(e *Environment, at string, add func(bool, string, ...any)) {
 	add(e.OS == OSWindows, `%s.os = "windows"`, at)
-	add(e.GPUs != nil && *e.GPUs > 0, "%s.gpus", at)
 	add(e.TPU != nil, "%s.tpu", at)
 }
 

@@ -232,6 +232,9 @@ func (r *run) describeSandbox(s *sandbox.Spec, c *task.Environment) {
 		StorageBytes: int64(number(run.OverrideStorageMB, c.StorageMB)) << 20,
 		GPUs:         number(run.OverrideGPUs, c.GPUs),
 	}
+	if s.Resources.GPUs > 0 && len(c.GPUTypes) > 0 {
+		r.log.Warn("GPUs are those that the machine has, whatever type the task asks for", "gpu_types", c.GPUTypes)
+	}
 	s.Network = network(c.Network)
 	s.Options = maps.Clone(run.Kwargs)
 	if r.Provider.Kind() == "fake" {

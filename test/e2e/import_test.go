@@ -14,7 +14,7 @@ import (
 	"oddish/api"
 )
 
-// Harbor test list #58: what was pulled imports to an equal experiment, on a server that has never seen it.
+// What was pulled imports to an equal experiment, on a server that has never seen it.
 func TestWhatWasPulledIsImportedAsItWas(t *testing.T) {
 	t.Parallel()
 	tasks := t.TempDir()
