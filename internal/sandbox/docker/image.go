@@ -117,6 +117,7 @@ func pullError(name string, err error) error {
 // networkTrouble reports whether a build failed because something could not be reached.
 func networkTrouble(err error) bool {
 	return saysAny(err, "dial tcp", "i/o timeout", "TLS handshake timeout", "connection refused", "connection reset",
+		"500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout", "429 Too Many Requests", "toomanyrequests",
 		"no such host", "server misbehaving", "Client.Timeout", "context deadline exceeded") || errors.Is(err, context.DeadlineExceeded)
 }
 
