@@ -105,7 +105,7 @@ func (l *Local) publish(temp, key string) error {
 }
 
 // inFolder makes the key's folder and calls fn. A Delete beside it may prune the folder between the two, or while it is made, hence
-// the loop.
+// the loop: MkdirAll answers "exists" where the folder that was in its way is gone when it looks at it, and also where a file is.
 func (l *Local) inFolder(key string, fn func() error) error {
 	const tries = 100
 	for try := 1; ; try++ {
@@ -113,7 +113,8 @@ func (l *Local) inFolder(key string, fn func() error) error {
 		if err == nil {
 			err = fn()
 		}
-		if !errors.Is(err, fs.ErrNotExist) || try == tries {
+		pruned := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist)
+		if !pruned || try == tries {
 			return err
 		}
 	}
