@@ -12,7 +12,7 @@ export CGO_ENABLED=0
 # The builtin provider is left out: gVisor must be linked statically, which the detector is not. So is docker, which needs an engine.
 race_packages=(./api/... ./client/... ./internal/queue/... ./internal/store/... ./internal/blob/...
 	./internal/server/... ./internal/worker/... ./internal/trial/... ./internal/sandbox ./internal/sandbox/fake/...
-	./internal/sandbox/builtin/netpeer ./internal/imagebuild ./internal/llm/...)
+	./internal/sandbox/netpeer ./internal/imagebuild ./internal/llm/...)
 
 scratch=$(mktemp -d)
 chmod 755 "$scratch" # PostgreSQL runs as another user

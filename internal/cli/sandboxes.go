@@ -27,6 +27,7 @@ type machine struct {
 	dataDir string
 	mirrors map[string]string // of image registries
 	unsafe  bool              // of compose files, see docker.Config
+	bridge  bool              // docker.Config.Bridge
 	log     *slog.Logger
 }
 
@@ -68,7 +69,7 @@ func makeProvider(kind string, m machine) (sandbox.Provider, error) {
 	case "builtin":
 		return newBuiltin(m)
 	case "docker":
-		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe})
+		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, Bridge: m.bridge})
 	case "fake":
 		return fake.New(), nil
 	}

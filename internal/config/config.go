@@ -85,6 +85,8 @@ type Config struct {
 	TaskEnv []string `env:"ODDISH_TASK_ENV"`
 	// Whether compose files of tasks may use what reaches beyond their sandbox, such as privileged services, host networks and files of this machine; see docs/security.md. Only for a worker that runs no tasks but those whose authors are trusted with the machine.
 	ComposeUnsafe bool `env:"ODDISH_COMPOSE_UNSAFE"`
+	// Whether docker containers with the public network are on the engine's bridge, where they reach private addresses, the machine's own and those of cloud metadata, and nothing is logged, instead of behind a network stack of Oddish's; see docs/sandboxes.md.
+	DockerBridge bool `env:"ODDISH_DOCKER_BRIDGE"`
 	// Mirrors of image registries for `builtin` sandboxes, as REGISTRY=ADDRESS separated by commas, such as docker.io=https://mirror.example. A registry is asked where its mirror has not got the image.
 	RegistryMirrors Mirrors `env:"ODDISH_REGISTRY_MIRRORS"`
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/netpeer"
 )
 
 // stopTimeout bounds the end of a sandbox. It takes milliseconds, or some
@@ -37,7 +38,7 @@ func (s *box) ID() string { return s.dir.id() }
 
 // SetNetwork puts another policy in force and cuts connections that it forbids.
 func (s *box) SetNetwork(ctx context.Context, n sandbox.Network) error {
-	if err := refuseNetwork(n); err != nil {
+	if _, err := netpeer.PolicyOf(n, false); err != nil {
 		return err
 	}
 	if err := s.dir.ask(ctx, request{Op: opNetwork, Network: n}); err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
-	"oddish/internal/sandbox/builtin/netpeer"
+	"oddish/internal/sandbox/netpeer"
 )
 
 // Provider starts sandboxes on this machine. It holds no state that another

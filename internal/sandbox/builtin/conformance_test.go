@@ -7,11 +7,12 @@ import (
 
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/sandboxtest"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	p, public := newProvider(t), otherMachine(t)
+	p, public := newProvider(t), machine.Other(t)
 	sandboxtest.Run(t, sandboxtest.Config{
 		Provider: p,
 		Image:    sandbox.Image{Host: true},

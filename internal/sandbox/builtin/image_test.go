@@ -23,6 +23,7 @@ import (
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/sandboxtest"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 // baseImage is an archive with the root file system of a small Debian, as scripts/base-image.sh makes it.
@@ -80,7 +81,7 @@ func withImages(t *testing.T, config v1.Config) (*Provider, string) {
 func TestConformanceOfImages(t *testing.T) {
 	t.Parallel()
 	p, ref := withImages(t, v1.Config{})
-	public := otherMachine(t)
+	public := machine.Other(t)
 	sandboxtest.Run(t, sandboxtest.Config{
 		Provider: p,
 		Image:    sandbox.Image{Reference: ref},

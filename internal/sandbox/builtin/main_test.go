@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 // helperEnv makes the test binary act as a worker of its own; see helperMain.
@@ -27,9 +28,7 @@ func TestMain(m *testing.M) {
 	if err := CheckProgram(); err != nil {
 		testStatically()
 	}
-	if spec := os.Getenv(serverEnv); spec != "" {
-		serverMain(spec)
-	}
+	machine.Serve()
 	if dir := os.Getenv(helperEnv); dir != "" {
 		helperMain(dir)
 		return

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 // serviceSocket serves "hello" on a unix socket.
@@ -78,7 +79,7 @@ func TestNetwork(t *testing.T) {
 		want(t, s, `timeout 5 bash -c 'echo > /dev/udp/192.0.2.1/53; echo' >/dev/null; ping -c 1 -W 1 192.0.2.1 >/dev/null 2>&1 && echo answered`, "")
 	})
 	t.Run("public reaches other machines", func(t *testing.T) {
-		addr := otherMachine(t)
+		addr := machine.Other(t)
 		if addr == "" {
 			t.Skip("needs root to make a network namespace with an interface to it")
 		}

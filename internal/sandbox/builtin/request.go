@@ -8,13 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
-	"oddish/internal/sandbox/builtin/netpeer"
+	"oddish/internal/sandbox/netpeer"
 )
 
 const (
@@ -23,13 +22,11 @@ const (
 	defaultWorkdir = "/app"
 	// defaultStorage bounds what a sandbox may write when the spec does not say, in bytes.
 	defaultStorage = 10 << 30
-	// optionPrivate lets a sandbox with public network reach private addresses too.
-	optionPrivate = "allow_private"
 )
 
 // newRecord turns a spec into what a shim is told, or refuses it. img is nil for this machine's own tools.
 func (p *Provider) newRecord(id string, spec sandbox.Spec, img *image.Image) (record, error) {
-	private, err := parseOptions(spec.Options)
+	private, err := sandbox.AllowPrivate(Kind, spec.Options)
 	if err != nil {
 		return record{}, err
 	}
@@ -87,33 +84,8 @@ func (p *Provider) refuse(spec sandbox.Spec) error {
 	case spec.Workdir != "" && !filepath.IsAbs(spec.Workdir):
 		return fmt.Errorf("working directory %q is not an absolute path", spec.Workdir)
 	}
-	return refuseNetwork(spec.Network)
-}
-
-func refuseNetwork(n sandbox.Network) error {
-	switch n.Mode {
-	case "", sandbox.NetworkPublic, sandbox.NetworkNone:
-		return nil
-	case sandbox.NetworkAllowlist:
-		if _, err := netpeer.NewAllow(n.Hosts, nil); err != nil {
-			return fmt.Errorf("allowed hosts: %w: %w", err, sandbox.ErrUnsupported)
-		}
-		return nil
-	}
-	return fmt.Errorf("the builtin sandbox has no network mode %q (it has %q, %q and %q): %w",
-		n.Mode, sandbox.NetworkPublic, sandbox.NetworkNone, sandbox.NetworkAllowlist, sandbox.ErrUnsupported)
-}
-
-func parseOptions(options map[string]string) (private bool, err error) {
-	for _, key := range slices.Sorted(maps.Keys(options)) {
-		if key != optionPrivate {
-			return false, fmt.Errorf("the builtin sandbox has no option %q (it has %q): %w", key, optionPrivate, sandbox.ErrUnsupported)
-		}
-		if private, err = strconv.ParseBool(options[key]); err != nil {
-			return false, fmt.Errorf("option %s: %q is neither true nor false", key, options[key])
-		}
-	}
-	return private, nil
+	_, err := netpeer.PolicyOf(spec.Network, false)
+	return err
 }
 
 // environment of every command, as KEY=value; own comes last and so counts.

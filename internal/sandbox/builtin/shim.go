@@ -20,8 +20,8 @@ import (
 
 	"oddish/internal/imagebuild"
 	"oddish/internal/sandbox"
-	"oddish/internal/sandbox/builtin/netpeer"
 	"oddish/internal/sandbox/builtin/rootfs"
+	"oddish/internal/sandbox/netpeer"
 )
 
 // File descriptors that a shim is started with, besides its log as stderr.

@@ -18,7 +18,7 @@ import (
 	"gvisor.dev/gvisor/runsc/flag"
 	"gvisor.dev/gvisor/runsc/specutils"
 
-	"oddish/internal/sandbox/builtin/netpeer"
+	"oddish/internal/sandbox/netpeer"
 )
 
 // startContainer creates the container, links it to the network peer, and starts it.
@@ -102,7 +102,7 @@ func (s *shim) runscConfig(network config.NetworkType) (*config.Config, error) {
 // connect gives the created sandbox its only link, to a network peer in this process.
 // It can be done once, before the start: gVisor's filters do not allow it later.
 func (s *shim) connect() error {
-	policy, err := policyFor(s.rec.Network, s.rec.AllowPrivate)
+	policy, err := netpeer.PolicyOf(s.rec.Network, s.rec.AllowPrivate)
 	if err != nil {
 		return err
 	}
@@ -116,11 +116,12 @@ func (s *shim) connect() error {
 	for _, fd := range fds {
 		netpeer.EnlargeBuffer(fd)
 	}
-	traffic, err := openTraffic(s.dir.traffic(), s.log)
+	traffic, err := openTraffic(s.dir.traffic())
 	if err != nil {
 		return err
 	}
-	s.peer, err = netpeer.New(netpeer.Config{FD: fds[0], Policy: policy, Service: s.rec.ServiceSocket, Record: traffic.record, Log: s.log})
+	record := netpeer.NewLog(traffic, s.log).Record
+	s.peer, err = netpeer.New(netpeer.Config{FD: fds[0], Policy: policy, Service: s.rec.ServiceSocket, Record: record, Log: s.log})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"oddish/internal/sandbox"
-	"oddish/internal/sandbox/builtin/netpeer"
+	"oddish/internal/sandbox/netpeer"
 )
 
 // requestTimeout bounds the reading of a request. Workers send it at once.
@@ -40,7 +39,7 @@ func (s *shim) answer(c net.Conn, stop func()) {
 	var answer reply
 	switch r.Op {
 	case opNetwork:
-		policy, err := policyFor(r.Network, s.rec.AllowPrivate)
+		policy, err := netpeer.PolicyOf(r.Network, s.rec.AllowPrivate)
 		if err != nil {
 			answer.Error = err.Error()
 			break
@@ -56,17 +55,4 @@ func (s *shim) answer(c net.Conn, stop func()) {
 	if err := json.NewEncoder(c).Encode(answer); err != nil {
 		s.log.Warn("control request not answered", "error", err)
 	}
-}
-
-// policyFor turns the contract's policy into the network peer's.
-func policyFor(n sandbox.Network, allowPrivate bool) (netpeer.Policy, error) {
-	switch n.Mode {
-	case "", sandbox.NetworkPublic:
-		return netpeer.Public{AllowPrivate: allowPrivate}, nil
-	case sandbox.NetworkNone:
-		return netpeer.None{}, nil
-	case sandbox.NetworkAllowlist:
-		return netpeer.NewAllow(n.Hosts, nil)
-	}
-	return nil, fmt.Errorf("network mode %q: %w", n.Mode, sandbox.ErrUnsupported)
 }

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,30 +24,40 @@ var _ sandbox.Sandbox = (*box)(nil)
 // ID is the container's id.
 func (b *box) ID() string { return b.id }
 
-// Stop kills the container and removes it with its volumes.
+// Stop kills the container and removes it with its volumes, and its companion.
 func (b *box) Stop(ctx context.Context) error {
-	_, err := b.p.engine.ContainerRemove(ctx, b.id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	if b.id == "" { // a project without its main service
+		return nil
+	}
+	companion := make(chan error, 1)
+	go func() { companion <- b.p.remove(ctx, companionName(b.id)) }()
+	return errors.Join(b.p.remove(ctx, b.id), <-companion)
+}
+
+// remove kills a container and removes it, if it is there.
+func (p *Provider) remove(ctx context.Context, id string) error {
+	_, err := p.engine.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case cerrdefs.IsNotFound(err):
 		return nil
 	case cerrdefs.IsConflict(err): // another call removes it
-		return b.gone(ctx)
+		return p.gone(ctx, id)
 	case err != nil:
-		return fmt.Errorf("remove container %s: %w", b.id, err)
+		return fmt.Errorf("remove container %s: %w", id, err)
 	}
 	return nil
 }
 
 // gone waits until the container is not there any more.
-func (b *box) gone(ctx context.Context) error {
+func (p *Provider) gone(ctx context.Context, id string) error {
 	for {
-		_, err := b.p.engine.ContainerInspect(ctx, b.id, client.ContainerInspectOptions{})
+		_, err := p.engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
 		if cerrdefs.IsNotFound(err) {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the removal of container %s: %w", b.id, ctx.Err())
+			return fmt.Errorf("wait for the removal of container %s: %w", id, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

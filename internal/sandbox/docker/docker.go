@@ -47,6 +47,9 @@ type Config struct {
 	Program string
 	// ComposeUnsafe: compose files of tasks may use what reaches beyond their sandbox, such as privileged services and files of this machine.
 	ComposeUnsafe bool
+	// Bridge: containers with the public network are on the engine's bridge, and not behind a network stack of ours, which is always so with an
+	// engine on another machine.
+	Bridge bool
 	// Log takes what happens to images. Nil discards.
 	Log *slog.Logger
 }
@@ -58,6 +61,8 @@ type Provider struct {
 	program string
 	plugin  *compose.Plugin
 	unsafe  bool                // Config.ComposeUnsafe
+	local   bool                // the engine is on this machine
+	bridge  bool                // Config.Bridge
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
@@ -86,7 +91,9 @@ func New(c Config) (*Provider, error) {
 			return nil, fmt.Errorf("file of this program: %w", err)
 		}
 	}
+	local := strings.HasPrefix(engine.DaemonHost(), "unix://")
 	return &Provider{
+		local: local, bridge: c.Bridge || !local,
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
 		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe,
 	}, nil
@@ -102,6 +109,7 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		Build:          true,
 		Compose:        true,
 		NoNetwork:      true,
+		Allowlist:      p.local,
 		DynamicNetwork: true,
 		ServiceAddr:    serviceAddr,
 		Programs:       true,

@@ -15,6 +15,7 @@ import (
 
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/docker"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 // baseImage is loaded into the tests' engine by scripts/base-image.sh.
@@ -24,12 +25,15 @@ func TestMain(m *testing.M) {
 	if docker.Dispatch() { // this program inside a container
 		return
 	}
+	machine.Serve()
 	os.Exit(m.Run())
 }
 
+func engineHost() string { return os.Getenv("ODDISH_TEST_DOCKER_HOST") }
+
 func newProvider(t testing.TB) *docker.Provider {
 	t.Helper()
-	host := os.Getenv("ODDISH_TEST_DOCKER_HOST")
+	host := engineHost()
 	if host == "" {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("ODDISH_TEST_DOCKER_HOST is not set: with CI=true the docker tests must run")
@@ -95,13 +99,27 @@ func TestWhatDockerLacksIsRefusedBeforeAnythingStarts(t *testing.T) {
 	for name, spec := range map[string]sandbox.Spec{
 		"host image": {Image: sandbox.Image{Host: true}},
 		"no image":   {},
-		"allowlist":  {Image: sandbox.Image{Reference: "x"}, Network: sandbox.Network{Mode: sandbox.NetworkAllowlist}},
 		"gpus":       {Image: sandbox.Image{Reference: "x"}, Resources: sandbox.Resources{GPUs: 1}},
 		"option":     {Image: sandbox.Image{Reference: "x"}, Options: map[string]string{"nonsense": "1"}},
 	} {
 		if _, err := p.Start(t.Context(), spec); !errors.Is(err, sandbox.ErrUnsupported) {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+}
+
+func TestAnAllowlistNeedsAnEngineOnThisMachine(t *testing.T) {
+	t.Parallel()
+	p, err := docker.New(docker.Config{Host: "tcp://192.0.2.1:2375"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Capabilities().Allowlist {
+		t.Error("it is claimed")
+	}
+	_, err = p.Start(t.Context(), sandbox.Spec{Image: sandbox.Image{Reference: "x"}, Network: sandbox.Network{Mode: sandbox.NetworkAllowlist}})
+	if !errors.Is(err, sandbox.ErrUnsupported) || !strings.Contains(err.Error(), "tcp://192.0.2.1:2375") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -189,14 +189,14 @@ func (b *box) await(ctx context.Context, id string, out *output) (int, error) {
 			if out.err != nil {
 				return 0, fmt.Errorf("copy output: %w", out.err)
 			}
-			return b.status(ctx, id)
+			return b.p.status(ctx, id)
 		case <-doubt.C:
 			if ended, err := b.ended(ctx, id); err == nil && ended {
 				select {
 				case <-out.copied:
 				case <-time.After(heldGrace):
 				}
-				return b.status(ctx, id)
+				return b.p.status(ctx, id)
 			}
 		case <-ctx.Done():
 			return 0, ctx.Err()
@@ -210,9 +210,9 @@ func (b *box) ended(ctx context.Context, id string) (bool, error) {
 }
 
 // status asks for an exit status; right after the output ended the engine may not know it yet.
-func (b *box) status(ctx context.Context, id string) (int, error) {
+func (p *Provider) status(ctx context.Context, id string) (int, error) {
 	for pause := time.Millisecond; ; pause *= 2 {
-		got, err := b.p.engine.ExecInspect(ctx, id, client.ExecInspectOptions{})
+		got, err := p.engine.ExecInspect(ctx, id, client.ExecInspectOptions{})
 		switch {
 		case err != nil:
 			return 0, err

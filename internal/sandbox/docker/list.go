@@ -56,7 +56,14 @@ func (p *Provider) List(ctx context.Context, owner string) ([]sandbox.Info, erro
 	}
 	infos := make([]sandbox.Info, 0, len(got.Items))
 	projects := map[string]int{} // place in infos
+	own := map[string]bool{}
 	for _, c := range got.Items {
+		own[c.ID] = true
+	}
+	for _, c := range got.Items {
+		if own[c.Labels[labelCompanion]] {
+			continue // it goes with its container
+		}
 		if name := c.Labels[labelProject]; name != "" {
 			infos = addService(infos, projects, name, c)
 			continue

@@ -9,13 +9,15 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"oddish/internal/sandbox/docker/link"
 )
 
 // relayArg as the first argument makes this program the relay of a container; see Dispatch.
 const relayArg = "sandbox-relay"
 
 // relayReady is what the relay says once it takes connections.
-const relayReady = "ready"
+const relayReady = link.Ready
 
 // How long a connection waits for the service of a worker that is being restarted, and how often it tries.
 const (
@@ -23,9 +25,12 @@ const (
 	relayPause    = 100 * time.Millisecond
 )
 
-// Dispatch runs the relay if this process was started as one, and reports whether it did. A program that makes
-// providers must call it before anything else, because it is mounted into containers that get a service.
+// Dispatch runs the relay, or a process of a companion, if this process was started as one, and reports whether it did. A program that makes
+// providers must call it before anything else, because it is mounted into containers.
 func Dispatch() bool {
+	if link.Dispatch() {
+		return true
+	}
 	if len(os.Args) != 4 || os.Args[1] != relayArg {
 		return false
 	}

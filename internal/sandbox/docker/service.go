@@ -85,16 +85,24 @@ func (b *box) offer(ctx context.Context, socket string) error {
 		return fmt.Errorf("start the relay to the worker: %w", relayFault(err.Error()))
 	}
 	defer conn.Close()
+	if err := awaitReady(ctx, conn.HijackedResponse); err != nil {
+		return fmt.Errorf("start the relay to the worker: %w", err)
+	}
+	return nil
+}
+
+// awaitReady reads what one of our programs in a container says, until it is ready.
+func awaitReady(ctx context.Context, conn client.HijackedResponse) error {
 	defer context.AfterFunc(ctx, conn.Close)() // ends the reading
 	var said relayWords
-	_, err = stdcopy.StdCopy(&said, &said, conn.Reader)
-	if errors.Is(err, errReady) {
+	_, err := stdcopy.StdCopy(&said, &said, conn.Reader)
+	switch {
+	case errors.Is(err, errReady):
 		return nil
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("start the relay to the worker: %w", context.Cause(ctx))
-	}
-	return fmt.Errorf("start the relay to the worker: %w", relayFault(said.String()))
+	return relayFault(said.String())
 }
 
 // errReady ends the reading of what the relay says.

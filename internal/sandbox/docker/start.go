@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,8 +16,10 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 
 	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/docker/link"
 )
 
 // keepAlive is the container's command: it does nothing, ends at TERM, and as process 1 reaps
@@ -50,7 +53,7 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	}
 	err = b.boot(ctx)
 	if err == nil {
-		err = b.offer(ctx, spec.ServiceSocket)
+		err = b.connect(ctx, spec)
 	}
 	if err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
@@ -63,6 +66,16 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	return b, nil
 }
 
+// connect gives the running container its network and the worker's service.
+func (b *box) connect(ctx context.Context, spec sandbox.Spec) error {
+	var both errgroup.Group
+	both.Go(func() error { return b.offer(ctx, spec.ServiceSocket) })
+	if b.p.links(spec.Network) {
+		both.Go(func() error { return b.makeLink(ctx, spec.Network, spec.Options) })
+	}
+	return both.Wait()
+}
+
 // create makes the container. It waits for the engine even if ctx ends meanwhile, because a request that is
 // cut off may still be carried out, and nobody would know of the container.
 func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) (*box, error) {
@@ -72,6 +85,13 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
 	host := hostConfig(spec)
+	switch {
+	case p.links(spec.Network):
+		host.NetworkMode = noNetwork
+		host.DNS = []netip.Addr{netip.MustParseAddr(link.NameServer)}
+	case spec.Network.Mode == sandbox.NetworkNone:
+		host.NetworkMode = noNetwork
+	}
 	var err error
 	if host.Mounts, err = p.mounts(spec); err != nil {
 		return nil, err
@@ -99,11 +119,11 @@ func (p *Provider) supported(spec sandbox.Spec) error {
 		what = "gpus: this engine has neither NVIDIA's runtime nor found such devices (install the NVIDIA container toolkit)"
 	case spec.Resources.GPUs > 0 && spec.Compose != nil:
 		what = "gpus for tasks with services"
-	case len(spec.Options) > 0:
-		names := slices.Sorted(maps.Keys(spec.Options))
-		what = "the option " + names[0] + " (it has none)"
 	default:
-		return supportedNetwork(spec.Network)
+		if _, err := sandbox.AllowPrivate(Kind, spec.Options); err != nil {
+			return err
+		}
+		return p.supportedNetwork(spec.Network)
 	}
 	return fmt.Errorf("%w: docker does not have %s", sandbox.ErrUnsupported, what)
 }
@@ -152,9 +172,6 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 	}
 	if n := spec.Resources.GPUs; n > 0 {
 		h.DeviceRequests = []container.DeviceRequest{{Count: n, Capabilities: [][]string{{"gpu"}}}}
-	}
-	if spec.Network.Mode == sandbox.NetworkNone {
-		h.NetworkMode = noNetwork
 	}
 	return h
 }

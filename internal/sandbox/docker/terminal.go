@@ -59,13 +59,13 @@ func (b *box) terminal(ctx context.Context, cmd sandbox.Command, sizes <-chan sa
 		select {
 		case <-doubt.C: // what was left behind may hold the terminal
 			if ended, err := b.ended(ctx, made.ID); err == nil && ended {
-				return b.status(ctx, made.ID)
+				return b.p.status(ctx, made.ID)
 			}
 		case size := <-sizes:
 			// One that comes too early or too late is of no consequence.
 			_, _ = b.p.engine.ExecResize(ctx, made.ID, client.ExecResizeOptions{Height: uint(size.Rows), Width: uint(size.Columns)})
 		case <-shown:
-			return b.status(ctx, made.ID)
+			return b.p.status(ctx, made.ID)
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

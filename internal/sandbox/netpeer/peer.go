@@ -28,9 +28,11 @@ const maxPendingDials = 512
 
 // Config of a Peer.
 type Config struct {
-	// FD is this end of a SOCK_SEQPACKET pair. The Peer does not close it; it must
+	// FD is this end of a SOCK_SEQPACKET pair, or a TUN device. The Peer does not close it; it must
 	// stay open as long as the Peer is used.
 	FD int
+	// Device: FD is a TUN device, without packet information.
+	Device bool
 	// Policy in force from the start.
 	Policy Policy
 	// Service is the path of a unix socket of this machine to which connections
@@ -76,14 +78,7 @@ func New(c Config) (*Peer, error) {
 	if c.Resolvers == nil {
 		c.Resolvers = systemResolvers
 	}
-	link, err := fdbased.New(&fdbased.Options{
-		FDs:                []int{c.FD},
-		MTU:                MTU,
-		PacketDispatchMode: fdbased.RecvMMsg,
-		// Both ends are memory of this machine: there is nothing to check.
-		RXChecksumOffload: true,
-		TXChecksumOffload: true,
-	})
+	link, err := fdbased.New(linkOptions(c))
 	if err != nil {
 		return nil, fmt.Errorf("open the sandbox's link: %w", err)
 	}
@@ -98,6 +93,23 @@ func New(c Config) (*Peer, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// linkOptions are how packets are read and written.
+func linkOptions(c Config) *fdbased.Options {
+	o := &fdbased.Options{
+		FDs:                []int{c.FD},
+		MTU:                MTU,
+		PacketDispatchMode: fdbased.RecvMMsg,
+		// Both ends are memory of this machine: there is nothing to check.
+		RXChecksumOffload: true,
+		TXChecksumOffload: true,
+	}
+	if c.Device {
+		o.PacketDispatchMode = fdbased.Readv
+		o.TXChecksumOffload = false // the kernel drops what has no checksum
+	}
+	return o
 }
 
 // EnlargeBuffer lets a few dozen large packets wait at an end of a link. A full buffer drops them, and a connection that loses many stands still for

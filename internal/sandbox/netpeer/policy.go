@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+
+	"oddish/internal/sandbox"
 )
 
 // ErrForbidden is returned by a Policy for what the sandbox may not reach.
@@ -25,6 +27,25 @@ type Policy interface {
 	// Connect returns nil if the sandbox may send to that address over TCP or
 	// UDP, and an error that wraps ErrForbidden otherwise.
 	Connect(to netip.AddrPort) error
+}
+
+// PolicyOf gives the policy that the contract names. allowPrivate opens private addresses to NetworkPublic. The error wraps
+// sandbox.ErrUnsupported.
+func PolicyOf(n sandbox.Network, allowPrivate bool) (Policy, error) {
+	switch n.Mode {
+	case "", sandbox.NetworkPublic:
+		return Public{AllowPrivate: allowPrivate}, nil
+	case sandbox.NetworkNone:
+		return None{}, nil
+	case sandbox.NetworkAllowlist:
+		allow, err := NewAllow(n.Hosts, nil)
+		if err != nil {
+			return nil, fmt.Errorf("allowed hosts: %w: %w", err, sandbox.ErrUnsupported)
+		}
+		return allow, nil
+	}
+	return nil, fmt.Errorf("there is no network mode %q (but %q, %q and %q): %w",
+		n.Mode, sandbox.NetworkPublic, sandbox.NetworkNone, sandbox.NetworkAllowlist, sandbox.ErrUnsupported)
 }
 
 // None reaches nothing.

@@ -1,6 +1,7 @@
-//go:build linux && (amd64 || arm64)
+//go:build linux
 
-package builtin
+// Package machine makes another machine for tests of sandboxes: a network namespace with a server in it.
+package machine
 
 import (
 	"bufio"
@@ -18,16 +19,17 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// serverEnv makes the test binary the server of another machine; see otherMachine.
+// serverEnv makes the test binary the server of another machine; see Other.
 const serverEnv = "ODDISH_TEST_SERVER"
 
 // machines counts the other machines of this process: two with the same addresses would be taken for one another.
 var machines atomic.Int32
 
-// otherMachine starts a server in a network namespace of its own, joined to this
+// Other starts a server in a network namespace of its own, joined to this
 // machine by a pair of interfaces, and returns its address, which is in a range
 // for documentation and so looks public. "" where that takes rights that we lack.
-func otherMachine(t testing.TB) string {
+// The test program's TestMain must call Serve first.
+func Other(t testing.TB) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return ""
@@ -91,8 +93,12 @@ func configure(name, addr string) error {
 	return errors.Join(netlink.AddrAdd(link, a), netlink.LinkSetUp(link))
 }
 
-// serverMain is the server: it greets every connection.
-func serverMain(spec string) {
+// Serve makes this process the server, which greets every connection, if Other started it as one; it does not come back then.
+func Serve() {
+	spec := os.Getenv(serverEnv)
+	if spec == "" {
+		return
+	}
 	err := serve(spec)
 	fmt.Fprintln(os.Stderr, "server:", err)
 	os.Exit(1)
