@@ -18,9 +18,6 @@ func (r *run) planCompose(p *plan, force bool) error {
 	if !can.Compose {
 		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox runs no services, and this task has environment/%s: use --env docker", kind, task.ComposeFile)
 	}
-	if err := composePolicies(p); err != nil {
-		return err
-	}
 	digest, err := t.EnvironmentDigest()
 	if err != nil {
 		return result.Errorf(result.OSError, "%w", err)
@@ -38,23 +35,6 @@ func (r *run) planCompose(p *plan, force bool) error {
 	return nil
 }
 
-// composePolicies refuses what no sandbox enforces for services that speak to each other.
-func composePolicies(p *plan) error {
-	modes := []sandbox.NetworkMode{p.spec.Network.Mode}
-	for _, s := range p.steps {
-		modes = append(modes, network(s.Agent.Network).Mode)
-		if s.separate == nil && s.Verifier.EnvironmentMode != task.ModeSeparate {
-			modes = append(modes, network(s.Verifier.Network).Mode)
-		}
-	}
-	for _, m := range modes {
-		if m == sandbox.NetworkAllowlist {
-			return result.Errorf(result.UnsupportedTaskError, "the network of a task with environment/%s cannot be limited to some hosts: it is public or no-network", task.ComposeFile)
-		}
-	}
-	return nil
-}
-
 // composeEnv gives the variables of the compose file, of those that the worker may tell, and [environment].env.
 func (r *run) composeEnv(p *plan) (map[string]string, error) {
 	vars, err := p.task.ComposeVars()
@@ -63,11 +43,7 @@ func (r *run) composeEnv(p *plan) (map[string]string, error) {
 	}
 	env := map[string]string{}
 	for _, v := range vars {
-		value, ok := "", false
-		if r.Getenv != nil {
-			value, ok = r.Getenv(v.Name)
-		}
-		if ok {
+		if value, ok := r.Getenv(v.Name); ok {
 			env[v.Name] = value
 		} else if !v.Optional {
 			r.log.Warn("variable of the compose file is not set, or may not be read (ODDISH_TASK_ENV): it is empty", "variable", v.Name, "line", v.Line)

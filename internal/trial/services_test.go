@@ -126,13 +126,12 @@ func TestServicesAreRefusedBeforeAnythingStarts(t *testing.T) {
 		want    string
 	}{
 		"where the sandbox has none": {false, nil, "use --env docker"},
-		"with an allowlist":          {true, map[string]string{"task.toml": "[environment]\nnetwork_mode = \"allowlist\"\nallowed_hosts = [\"example.com\"]\n"}, "hosts"},
 		"with a file that is broken": {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newComposed(t)
-			p.caps.Compose, p.caps.Allowlist = tt.able, true
+			p.caps.Compose = tt.able
 			o := Run(t.Context(), config(t, p, composeTask(t, tt.changes)))
 			if o.Finish.ErrorMessage == "" || !strings.Contains(o.Finish.ErrorMessage, tt.want) || len(p.boxes) > 0 {
 				t.Errorf("error %q, %d sandboxes", o.Finish.ErrorMessage, len(p.boxes))

@@ -17,6 +17,8 @@ type Closing struct {
 	Labels  map[string]string // of every container, network and volume
 	Mounts  []Mount
 	Pids    int64 // bound for services that have none
+	// NameServer is asked for what is no service's name; empty: those of the engine.
+	NameServer string
 	// DigestLabel is the label of built images with the digest that they are shared under.
 	DigestLabel string
 	// Subnet gives an address range for a network that has none in the task's file.
@@ -67,6 +69,9 @@ func (c *Closing) service(name string, s map[string]any) (Notes, error) {
 		notes = append(notes, fmt.Sprintf("ports of the service %s are not published on this machine: services reach each other without", name))
 	}
 	delete(s, "ports")
+	if c.NameServer != "" {
+		s["dns"] = []any{c.NameServer}
+	}
 	delete(s, "develop")
 	if alias, ok := s["container_name"].(string); ok { // would be one for all trials
 		delete(s, "container_name")

@@ -141,6 +141,14 @@ func (p *Provider) companionHost() *container.HostConfig {
 	}
 }
 
+// nameServer is that of what starts with a link, "" without.
+func nameServer(policy sandbox.Network) string {
+	if policy.Mode == sandbox.NetworkAllowlist {
+		return link.NameServer
+	}
+	return ""
+}
+
 // useLinkNames makes the container ask the link for names, and a project's own name server first.
 func (b *box) useLinkNames(ctx context.Context) error {
 	script := fmt.Sprintf(`own=$(grep '^nameserver 127\.0\.0\.11' /etc/resolv.conf); { [ -z "$own" ] || echo "$own"; echo nameserver %s; } >/etc/resolv.conf`, link.NameServer)

@@ -42,27 +42,18 @@ func (s *project) Stop(ctx context.Context) error {
 	return nil
 }
 
-// SetNetwork takes all services off the engine's bridge or puts them there. They reach each other in any case.
+// SetNetwork puts all services on the engine's bridge, takes them off it, or links each to a stack of ours. They reach each other in any case.
 func (s *project) SetNetwork(ctx context.Context, policy sandbox.Network) error {
-	if err := projectNetwork(policy); err != nil {
+	if err := s.p.supportedNetwork(policy); err != nil {
 		return err
 	}
-	if err := s.setNetwork(ctx, policy.Mode); err != nil {
+	if err := s.setNetwork(ctx, policy); err != nil {
 		return fmt.Errorf("set the network of %s to %s: %w", s.name, policy.Mode, s.died(ctx, err))
 	}
 	return nil
 }
 
-// projectNetwork refuses what services cannot have: they speak to each other, past whatever would look at single hosts.
-func projectNetwork(policy sandbox.Network) error {
-	switch policy.Mode {
-	case "", sandbox.NetworkPublic, sandbox.NetworkNone:
-		return nil
-	}
-	return fmt.Errorf("%w: docker does not have network_mode %q for tasks with services", sandbox.ErrUnsupported, policy.Mode)
-}
-
-func (s *project) setNetwork(ctx context.Context, mode sandbox.NetworkMode) error {
+func (s *project) setNetwork(ctx context.Context, policy sandbox.Network) error {
 	all, err := s.p.projectContainers(ctx, s.name)
 	if err != nil {
 		return err
@@ -72,16 +63,42 @@ func (s *project) setNetwork(ctx context.Context, mode sandbox.NetworkMode) erro
 		if own == noNetwork || strings.HasPrefix(own, "container:") || own == "host" {
 			continue
 		}
-		on := c.NetworkSettings != nil && c.NetworkSettings.Networks[bridgeNetwork] != nil
-		switch {
-		case mode == sandbox.NetworkNone && on:
-			_, err = s.p.engine.NetworkDisconnect(ctx, bridgeNetwork, client.NetworkDisconnectOptions{Container: c.ID, Force: true})
-		case mode != sandbox.NetworkNone && !on:
-			_, err = s.p.engine.NetworkConnect(ctx, bridgeNetwork, client.NetworkConnectOptions{Container: c.ID})
-		}
-		if err != nil && !cerrdefs.IsNotFound(err) {
+		if err := s.p.joinService(ctx, c, policy); err != nil {
 			return fmt.Errorf("service %s: %w", c.Labels[compose.ServiceLabel], err)
 		}
+	}
+	return nil
+}
+
+// joinService puts a policy in force for a service, which keeps the networks of its project.
+func (p *Provider) joinService(ctx context.Context, c container.Summary, policy sandbox.Network) error {
+	b := &box{p: p, id: c.ID}
+	linked, err := b.linked(ctx)
+	if err != nil {
+		return err
+	}
+	if linked {
+		return b.tellLink(ctx, policy)
+	}
+	on := c.NetworkSettings != nil && c.NetworkSettings.Networks[bridgeNetwork] != nil
+	public := policy.Mode == "" || policy.Mode == sandbox.NetworkPublic
+	switch {
+	case !public && on:
+		_, err = p.engine.NetworkDisconnect(ctx, bridgeNetwork, client.NetworkDisconnectOptions{Container: c.ID, Force: true})
+	case public && !on:
+		_, err = p.engine.NetworkConnect(ctx, bridgeNetwork, client.NetworkConnectOptions{Container: c.ID})
+	}
+	if err != nil && !cerrdefs.IsNotFound(err) {
+		return err
+	}
+	if policy.Mode != sandbox.NetworkAllowlist || c.State != container.StateRunning {
+		return nil
+	}
+	if err := b.makeLink(ctx, policy, nil); err != nil {
+		return err
+	}
+	if err := b.useLinkNames(ctx); err != nil { // its image may have no shell
+		p.log.Warn("a service may not find hosts by their names", "service", c.Labels[compose.ServiceLabel], "error", err)
 	}
 	return nil
 }

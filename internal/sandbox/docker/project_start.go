@@ -29,9 +29,6 @@ const mainImage = "oddish/task:none"
 
 // startProject makes a sandbox of several services.
 func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	if err := projectNetwork(spec.Network); err != nil {
-		return nil, err
-	}
 	if err := p.plugin.Check(ctx); err != nil {
 		return nil, err
 	}
@@ -149,7 +146,7 @@ func (p *Provider) closing(base compose.Base, project string) (*compose.Closing,
 	if err != nil {
 		return nil, err
 	}
-	c := &compose.Closing{Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, Subnet: subnet, ImageTag: imageTag}
+	c := &compose.Closing{NameServer: nameServer(spec.Network), Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, Subnet: subnet, ImageTag: imageTag}
 	for _, m := range mounts {
 		c.Mounts = append(c.Mounts, compose.Mount{Source: m.Source, Target: m.Target})
 	}
@@ -211,8 +208,10 @@ func (p *Provider) up(ctx context.Context, spec sandbox.Spec, files compose.File
 	if err := sb.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if spec.Network.Mode != sandbox.NetworkNone {
-		if err := sb.setNetwork(ctx, sandbox.NetworkPublic); err != nil {
+	// The bridge is there when services start; a link needs their processes.
+	linked := spec.Network.Mode == sandbox.NetworkAllowlist
+	if !linked {
+		if err := sb.setNetwork(ctx, spec.Network); err != nil {
 			return nil, fmt.Errorf("give the services the network: %w", err)
 		}
 	}
@@ -221,6 +220,11 @@ func (p *Provider) up(ctx context.Context, spec sandbox.Spec, files compose.File
 	}
 	if err := sb.running(ctx); err != nil {
 		return nil, err
+	}
+	if linked {
+		if err := sb.setNetwork(ctx, spec.Network); err != nil {
+			return nil, fmt.Errorf("give the services the network: %w", err)
+		}
 	}
 	_, err = sb.box.Exec(ctx, sandbox.Command{ // they may be volumes, which are root's
 		Label: "folders", User: "0", Dir: "/", Script: "chmod 0777 /logs/agent /logs/verifier /logs/artifacts",
@@ -280,11 +284,11 @@ func (p *Provider) giveUp(ctx context.Context, name string) {
 // subnetAttempts bounds how often ranges are chosen that others have.
 const subnetAttempts = 6
 
-// subnet chooses one of 4096 address ranges for a network of a project. They are those for measuring networks (RFC 2544): nothing on the internet has them, and this
-// machine gets no address there.
+// subnet chooses one of 2048 address ranges for a network of a project. They are those for measuring networks (RFC 2544): nothing on the internet has them, and this
+// machine gets no address there. The other half of them stands for the names of allowlists (package netpeer).
 func subnet() string {
-	n := rand.IntN(4096)
-	return fmt.Sprintf("198.%d.%d.%d/27", 18+n>>11, n>>3&0xff, n&7<<5)
+	n := rand.IntN(2048)
+	return fmt.Sprintf("198.19.%d.%d/27", n>>3, n&7<<5)
 }
 
 // isGone reports whether a thing of the engine's is not there, or is being removed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/docker"
 	"oddish/internal/sandbox/sandboxtest"
+	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
 // needPlugin skips a test where `docker compose` is not there.
@@ -288,4 +290,64 @@ type ofProject struct {
 func (p ofProject) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	spec.Compose = p.compose
 	return p.Provider.Start(ctx, spec)
+}
+
+func TestServicesAreLimitedToHosts(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	needPlugin(t)
+	other := machine.Other(t)
+	if other == "" {
+		t.Skip("needs root to make a network namespace with an interface to it")
+	}
+	host, _, _ := net.SplitHostPort(other)
+	listed := sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{host}}
+	reached := func(sb sandbox.Sandbox, want bool) {
+		t.Helper()
+		services, _ := sandbox.As[sandbox.Services](sb)
+		web, err := services.Service(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, sb := range map[string]sandbox.Sandbox{"main": sb, "web": web} {
+			if got := reaches(t, sb, other); got != want {
+				t.Errorf("%s is reached from %s: %v, want %v", other, name, got, want)
+			}
+		}
+	}
+	t.Run("from the start", func(t *testing.T) {
+		spec := project(t, "services:"+sidecar, nil)
+		spec.Network = listed
+		sb := start(t, p, spec)
+		reached(sb, true)
+		if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{"example.com"}}); err != nil {
+			t.Fatal(err)
+		}
+		reached(sb, false)
+		logger, _ := sandbox.As[sandbox.NetworkLogger](sb)
+		var log bytes.Buffer
+		if err := logger.NetworkLog(t.Context(), &log); err != nil || !strings.Contains(log.String(), `"address":"`+host+`"`) {
+			t.Errorf("log %q, %v", log.String(), err)
+		}
+		needForwarding(t, sb)
+		if _, out, _ := sh(t, sb, sandbox.Command{Script: "timeout 10 " + fetch}); out != "hello from web\n" {
+			t.Errorf("the service said %q", out)
+		}
+	})
+	t.Run("for a phase", func(t *testing.T) {
+		sb := start(t, p, project(t, "services:"+sidecar, nil))
+		reached(sb, false) // the tests' engine does not forward
+		if err := sb.SetNetwork(t.Context(), listed); err != nil {
+			t.Fatal(err)
+		}
+		reached(sb, true)
+		if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: sandbox.NetworkNone}); err != nil {
+			t.Fatal(err)
+		}
+		reached(sb, false)
+		if err := sb.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		nothingLeft(t, p, "project-test-"+t.Name())
+	})
 }

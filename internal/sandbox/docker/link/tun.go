@@ -92,8 +92,9 @@ func configure(fd int) error {
 	if err != nil {
 		return fmt.Errorf("set up the device %s: %w", device, err)
 	}
+	// A network of a project's own, which leads nowhere, may have brought a default route.
 	everywhere := &netlink.Route{LinkIndex: nl.Attrs().Index, Gw: netpeer.Gateway().AsSlice()}
-	if err := netlink.RouteAdd(everywhere); err != nil {
+	if err := netlink.RouteReplace(everywhere); err != nil {
 		return fmt.Errorf("make the device %s the default route: %w", device, err)
 	}
 	return nil
