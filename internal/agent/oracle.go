@@ -34,7 +34,7 @@ func (oracle) Setup(context.Context, Env) error { return nil }
 // exit-code.txt and otherwise ignored, as Harbor does: the verifier judges what was done.
 func (oracle) Run(ctx context.Context, env Env, _ string) error {
 	script := path.Join(SolutionDir, env.SolutionScript)
-	info, err := os.Stat(filepath.Join(env.Solution, env.SolutionScript))
+	_, err := os.Stat(filepath.Join(env.Solution, env.SolutionScript))
 	if errors.Is(err, fs.ErrNotExist) {
 		return result.Errorf(result.FileNotFoundError, "the task has no solution/%s, which the oracle runs", env.SolutionScript)
 	}
@@ -42,8 +42,9 @@ func (oracle) Run(ctx context.Context, env Env, _ string) error {
 		return result.Errorf(result.OSError, "look for the solution: %w", err)
 	}
 	if env.Begun == nil || !env.Begun(agentProcess) {
-		if err := uploadSolution(ctx, env, script, info.Mode()); err != nil {
-			return err
+		err := UploadDir(ctx, env.Box, env.Solution, SolutionDir, tarball.PackOptions{Executable: env.SolutionScript})
+		if err != nil {
+			return fmt.Errorf("upload the solution: %w", err)
 		}
 	}
 	exit, err := env.Run(ctx, oracleProcess(env, script))
@@ -61,17 +62,6 @@ func (oracle) Run(ctx context.Context, env Env, _ string) error {
 	return nil
 }
 
-// uploadSolution puts the solution into the sandbox; mode is that of its script here.
-func uploadSolution(ctx context.Context, env Env, script string, mode fs.FileMode) error {
-	if err := UploadDir(ctx, env.Box, env.Solution, SolutionDir, tarball.PackOptions{}); err != nil {
-		return fmt.Errorf("upload the solution: %w", err)
-	}
-	if mode&0o111 != 0 { // the upload keeps the bit
-		return nil
-	}
-	return makeExecutable(ctx, env.Box, script)
-}
-
 func oracleProcess(env Env, script string) sandbox.Process {
 	vars := map[string]string{"DEBIAN_FRONTEND": "noninteractive"}
 	maps.Copy(vars, env.SolutionVars)
@@ -84,18 +74,6 @@ func oracleProcess(env Env, script string) sandbox.Process {
 		p.Live = env.Live(result.OracleOutputFile)
 	}
 	return p
-}
-
-// makeExecutable sets the execute bits of a file in the sandbox, as root.
-func makeExecutable(ctx context.Context, box Box, file string) error {
-	code, err := box.Exec(ctx, sandbox.Command{Label: "chmod", Script: "chmod +x " + sandbox.Quote(file), Dir: "/", User: "0"})
-	if err != nil {
-		return fmt.Errorf("make %s executable: %w", file, err)
-	}
-	if code != 0 {
-		return fmt.Errorf("make %s executable: exit status %d", file, code)
-	}
-	return nil
 }
 
 // UploadDir copies the content of a folder of this machine, as far as o includes it, into the sandbox's folder dst.

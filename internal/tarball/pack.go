@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -16,6 +17,8 @@ type PackOptions struct {
 	// Include is asked about every entry below the folder, by its slash-separated
 	// relative name. A folder that is not included is not entered. Nil includes everything.
 	Include func(rel string, isDir bool) bool
+	// Executable is the relative name of a file, or of a link to one below the folder, that is packed as executable whatever it is here; empty: none.
+	Executable string
 }
 
 // Pack writes dir as a tar stream whose bytes depend only on the names, the contents and the
@@ -30,7 +33,7 @@ func Pack(w io.Writer, dir string, o PackOptions) error {
 		return fmt.Errorf("pack %s: %w", dir, err)
 	}
 	defer root.Close()
-	p := packer{root: root, tar: tar.NewWriter(w), include: o.Include}
+	p := packer{root: root, tar: tar.NewWriter(w), include: o.Include, executable: behindLinks(dir, o.Executable)}
 	if err := fs.WalkDir(root.FS(), ".", p.visit); err != nil {
 		return fmt.Errorf("pack %s: %w", dir, err)
 	}
@@ -79,9 +82,29 @@ func PackFile(w io.Writer, file, name string) error {
 }
 
 type packer struct {
-	root    *os.Root
-	tar     *tar.Writer
-	include func(rel string, isDir bool) bool
+	root       *os.Root
+	tar        *tar.Writer
+	include    func(rel string, isDir bool) bool
+	executable string
+}
+
+// behindLinks gives the relative name of the file that a name below dir is or links to; the name itself where there is none.
+func behindLinks(dir, name string) string {
+	if name == "" {
+		return ""
+	}
+	top, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return name
+	}
+	file, err := filepath.EvalSymlinks(filepath.Join(dir, name))
+	if err != nil {
+		return name
+	}
+	if rel, err := filepath.Rel(top, file); err == nil {
+		return filepath.ToSlash(rel)
+	}
+	return name
 }
 
 // visit is the fs.WalkDirFunc of Pack.
@@ -135,7 +158,11 @@ func (p *packer) file(rel string) error {
 	if err != nil {
 		return err
 	}
-	h := header(rel, tar.TypeReg, fileMode(info.Mode()))
+	mode := info.Mode()
+	if rel == p.executable {
+		mode |= 0o111
+	}
+	h := header(rel, tar.TypeReg, fileMode(mode))
 	h.Size = info.Size()
 	if err := p.tar.WriteHeader(h); err != nil {
 		return fmt.Errorf("%s: %w", rel, err)

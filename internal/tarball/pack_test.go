@@ -156,6 +156,31 @@ func TestPackRefusesWhatMustNotLeave(t *testing.T) {
 	}
 }
 
+func TestPackMakesOneFileExecutable(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	write(t, src, map[string]string{"run.sh": "a", "other.sh": "b", "sub/real.sh": "c", "link.sh": "-> sub/real.sh"})
+	for name, want := range map[string]string{"": "", "run.sh": "run.sh", "link.sh": "sub/real.sh", "missing.sh": ""} {
+		var b bytes.Buffer
+		if err := Pack(&b, src, PackOptions{Executable: name}); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for r := tar.NewReader(&b); ; {
+			h, err := r.Next()
+			if err != nil {
+				break
+			}
+			if h.Typeflag == tar.TypeReg && h.Mode&0o111 != 0 {
+				got += h.Name
+			}
+		}
+		if got != want {
+			t.Errorf("of %q %q is executable, want %q", name, got, want)
+		}
+	}
+}
+
 func TestPackAsksWhatToInclude(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -113,29 +113,21 @@ func (r *run) prepareTests(ctx context.Context, box sandbox.Sandbox) error {
 
 // uploadTests lays the folders with tests over one another.
 func (r *run) uploadTests(ctx context.Context, box sandbox.Sandbox) error {
-	name, executable, found := r.plan.task.TestScript(), false, false
+	name, found := r.plan.task.TestScript(), false
 	for _, dir := range r.step.Tests {
-		script, err := os.Stat(filepath.Join(dir, name))
+		_, err := os.Stat(filepath.Join(dir, name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return result.Errorf(result.OSError, "look for the tests: %w", err)
 		}
-		if err == nil {
-			found, executable = true, script.Mode()&0o111 != 0 // the upload keeps the bit
-		}
+		found = found || err == nil
 	}
 	if !found {
 		return result.Errorf(result.FileNotFoundError, "the task has no tests/%s", name)
 	}
 	for _, dir := range r.step.Tests {
-		if err := agent.UploadDir(ctx, box, dir, testsDir, tarball.PackOptions{Include: r.step.includeTest}); err != nil {
+		if err := agent.UploadDir(ctx, box, dir, testsDir, tarball.PackOptions{Include: r.step.includeTest, Executable: name}); err != nil {
 			return addTests(err)
 		}
-	}
-	if executable {
-		return nil
-	}
-	if err := r.asRoot(ctx, box, "chmod", "chmod +x "+sandbox.Quote(testsDir+"/"+name)); err != nil {
-		return addTests(err)
 	}
 	return nil
 }
