@@ -61,6 +61,7 @@ type Provider struct {
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
+	subnet  func() string       // an address range for a network of a project, perhaps one that others have
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -88,7 +89,7 @@ func New(c Config) (*Provider, error) {
 	}
 	return &Provider{
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
-		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe,
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet,
 	}, nil
 }
 
