@@ -11,7 +11,6 @@ import (
 
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
-	"github.com/moby/moby/client/pkg/versions"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"oddish/internal/dockerfile"
@@ -27,12 +26,11 @@ const (
 
 // builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it.
 func (p *Provider) builder(ctx context.Context, text []byte) (build.BuilderVersion, error) {
-	ping, err := p.engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	engine, err := p.ask(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask for the engine's builder: %w", err)
+		return "", err
 	}
-	has := versions.GreaterThanOrEqualTo(ping.APIVersion, buildKitSince)
-	if ping.BuilderVersion == build.BuilderBuildKit || has && dockerfile.NeedsBuildKit(text) {
+	if engine.wantsBuildKit || engine.buildKit && dockerfile.NeedsBuildKit(text) {
 		return build.BuilderBuildKit, nil
 	}
 	return build.BuilderV1, nil

@@ -66,7 +66,7 @@ func (p *Provider) pullPrivate(ctx context.Context, text []byte) error {
 			if c, err := credentials(base); err != nil {
 				return err
 			} else if c != nil {
-				if err := p.pull(ctx, base); err != nil {
+				if err := p.pullMissing(ctx, base); err != nil {
 					return err
 				}
 			}
@@ -74,4 +74,11 @@ func (p *Provider) pullPrivate(ctx context.Context, text []byte) error {
 		stages[strings.ToLower(stage.Name)] = true
 	}
 	return nil
+}
+
+func (p *Provider) pullMissing(ctx context.Context, name string) error {
+	if has, err := p.present(ctx, name); has || err != nil {
+		return err
+	}
+	return p.pull(ctx, name)
 }

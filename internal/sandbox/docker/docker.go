@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,8 @@ type Provider struct {
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
+	asking  sync.Mutex          // guards told
+	told    *traits             // see ask
 	subnet  func() string       // an address range for a network of a project, perhaps one that others have
 }
 
