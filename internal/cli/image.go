@@ -3,13 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"oddish/internal/config"
 	"oddish/internal/image"
 )
 
@@ -37,7 +36,7 @@ func (a *App) machine() (machine, error) {
 	if err != nil {
 		return machine{}, err
 	}
-	return machine{dataDir: dir, mirrors: cfg.RegistryMirrors, log: a.logger(cfg)}, prepareDataDir(dir)
+	return machineOf(cfg, dir, a.logger(cfg)), prepareDataDir(dir)
 }
 
 func (a *App) imageStore() (*image.Store, error) {
@@ -197,7 +196,7 @@ func (a *App) imagePruneCommand() *cobra.Command {
 		Example: "oddish image prune --keep 20gb",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			most, err := parseSize(keep)
+			most, err := config.ParseSize(keep)
 			if err != nil {
 				return usagef("--keep %q: %v", keep, err)
 			}
@@ -233,20 +232,4 @@ func (a *App) pruneImages(ctx context.Context, keep int64) error {
 		a.outPrinter().line("nothing to remove")
 	}
 	return err
-}
-
-// parseSize reads a number of bytes with its unit, of which kb, mb, gb and tb are powers of 1000.
-func parseSize(text string) (int64, error) {
-	lower, factor := strings.ToLower(strings.TrimSpace(text)), 1.0
-	for i, unit := range []string{"kb", "mb", "gb", "tb"} {
-		if n, is := strings.CutSuffix(lower, unit); is {
-			lower, factor = n, math.Pow(1000, float64(i+1))
-			break
-		}
-	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(lower), 64)
-	if err != nil || n < 0 || n*factor > math.MaxInt64/2 {
-		return 0, fmt.Errorf("want a number of bytes with a unit, such as 500mb or 20gb")
-	}
-	return int64(n * factor), nil
 }

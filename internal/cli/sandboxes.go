@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"oddish/internal/config"
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin"
@@ -27,7 +28,12 @@ type machine struct {
 	dataDir string
 	mirrors map[string]string // of image registries
 	unsafe  bool              // of compose files, see docker.Config
+	minFree int64             // bytes that must be free on the disks of sandboxes
 	log     *slog.Logger
+}
+
+func machineOf(cfg config.Config, dataDir string, log *slog.Logger) machine {
+	return machine{dataDir: dataDir, mirrors: cfg.RegistryMirrors, unsafe: cfg.ComposeUnsafe, minFree: int64(cfg.MinFreeDisk), log: log}
 }
 
 // sandboxes makes the providers of the given kinds (none: all), preferred first, and says why others are left out. One that
@@ -68,7 +74,7 @@ func makeProvider(kind string, m machine) (sandbox.Provider, error) {
 	case "builtin":
 		return newBuiltin(m)
 	case "docker":
-		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe})
+		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, MinFree: m.minFree})
 	case "fake":
 		return fake.New(), nil
 	}
@@ -85,7 +91,7 @@ func newBuiltin(m machine) (*builtin.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return builtin.New(builtin.Config{Dir: dir, Hide: []string{m.dataDir}, Images: images, Log: m.log.With("sandbox", builtin.Kind)})
+	return builtin.New(builtin.Config{Dir: dir, Hide: []string{m.dataDir}, Images: images, MinFree: m.minFree, Log: m.log.With("sandbox", builtin.Kind)})
 }
 
 func openImages(m machine) (*image.Store, error) {

@@ -48,6 +48,9 @@ type Config struct {
 	Program string
 	// ComposeUnsafe: compose files of tasks may use what reaches beyond their sandbox, such as privileged services and files of this machine.
 	ComposeUnsafe bool
+	// MinFree is how many bytes must be free on the disk of the engine for a container to be made, where the engine is on this machine; less
+	// is sandbox.ErrDiskFull. 0: it is not looked at.
+	MinFree int64
 	// Log takes what happens to images. Nil discards.
 	Log *slog.Logger
 }
@@ -59,6 +62,7 @@ type Provider struct {
 	program string
 	plugin  *compose.Plugin
 	unsafe  bool                // Config.ComposeUnsafe
+	minFree int64               // Config.MinFree
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
@@ -92,7 +96,7 @@ func New(c Config) (*Provider, error) {
 	}
 	return &Provider{
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
-		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet,
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, minFree: c.MinFree,
 	}, nil
 }
 

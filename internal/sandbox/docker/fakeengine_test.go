@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,10 +28,28 @@ type fakeEngine struct {
 
 func newFakeEngine(t *testing.T, info string) *fakeEngine {
 	t.Helper()
+	return newFakeEngineFor(t, info, docker.Config{})
+}
+
+// newFakeEngineFor makes an engine and a provider of that configuration for it.
+func newFakeEngineFor(t *testing.T, info string, c docker.Config) *fakeEngine {
+	t.Helper()
 	e := &fakeEngine{info: info, requests: map[string]int{}}
-	server := httptest.NewServer(e)
+	dir, err := os.MkdirTemp("", "engine-") // names of sockets must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &httptest.Server{Listener: l, Config: &http.Server{Handler: e}}
+	server.Start()
 	t.Cleanup(server.Close)
-	p, err := docker.New(docker.Config{Host: "tcp://" + strings.TrimPrefix(server.URL, "http://")})
+	c.Host = "unix://" + socket
+	p, err := docker.New(c)
 	if err == nil {
 		err = p.Check(t.Context())
 	}

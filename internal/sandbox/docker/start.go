@@ -37,6 +37,9 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := p.supported(spec); err != nil {
 		return nil, err
 	}
+	if err := p.room(ctx); err != nil {
+		return nil, fmt.Errorf("start container for %s: %w", spec.Name, err)
+	}
 	if spec.Compose != nil {
 		return p.startProject(ctx, spec)
 	}
