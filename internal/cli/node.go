@@ -160,7 +160,7 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
 		Slots: slots, Providers: providers, Dir: workDir(dir), Owner: ownerOf(dir), Getenv: cfg.Getenv, TaskEnv: cfg.TaskEnv, Prices: prices,
 		Packages: &agent.Packages{Dir: filepath.Join(dir, agentsFolder), Given: cfg.AgentPackages},
-		Log:      log, DrainTimeout: drain,
+		Log:      log, DrainTimeout: drain, KeepImages: int64(cfg.KeepImages),
 	})
 }
 

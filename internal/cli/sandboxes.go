@@ -74,11 +74,19 @@ func makeProvider(kind string, m machine) (sandbox.Provider, error) {
 	case "builtin":
 		return newBuiltin(m)
 	case "docker":
-		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, MinFree: m.minFree})
+		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, MinFree: m.minFree, Dir: dockerImages(m.dataDir)})
 	case "fake":
 		return fake.New(), nil
 	}
 	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
+}
+
+// dockerImages is where it is remembered which images of docker's are ours; empty without a data directory.
+func dockerImages(dataDir string) string {
+	if dataDir == "" {
+		return ""
+	}
+	return filepath.Join(dataDir, "docker-images")
 }
 
 // newBuiltin makes the provider of builtin sandboxes with its store of images.

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"oddish/internal/dockerfile"
+	"oddish/internal/sandbox"
 )
 
 // What the engine's BuildKit wants of a context that is sent to it: a build that names uploadRemote as its context, and a second request
@@ -24,14 +25,19 @@ const (
 	buildKitTrace = "moby.buildkit.trace"
 )
 
-// builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it.
+// builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it. A Dockerfile that needs what it has not is ErrBuild.
 func (p *Provider) builder(ctx context.Context, text []byte) (build.BuilderVersion, error) {
 	engine, err := p.ask(ctx)
 	if err != nil {
 		return "", err
 	}
-	if engine.wantsBuildKit || engine.buildKit && dockerfile.NeedsBuildKit(text) {
+	what, line, needs := dockerfile.NeedsBuildKit(text)
+	switch {
+	case engine.wantsBuildKit || engine.buildKit && needs:
 		return build.BuilderBuildKit, nil
+	case needs:
+		return "", fmt.Errorf("%w: Dockerfile:%d: %s needs BuildKit, which the engine is too old for: update it (Docker 18.09 or newer has it), or use --env builtin",
+			sandbox.ErrBuild, line, what)
 	}
 	return build.BuilderV1, nil
 }

@@ -48,6 +48,9 @@ type Config struct {
 	Program string
 	// ComposeUnsafe: compose files of tasks may use what reaches beyond their sandbox, such as privileged services and files of this machine.
 	ComposeUnsafe bool
+	// Dir is the folder in which it is remembered which images of the engine were pulled for this installation, and when each was used; empty:
+	// it is not remembered, and pulled images are not removed.
+	Dir string
 	// MinFree is how many bytes must be free on the disk of the engine for a container to be made, where the engine is on this machine; less
 	// is sandbox.ErrDiskFull. 0: it is not looked at.
 	MinFree int64
@@ -63,6 +66,7 @@ type Provider struct {
 	plugin  *compose.Plugin
 	unsafe  bool                // Config.ComposeUnsafe
 	minFree int64               // Config.MinFree
+	ledger  ledger              // of Config.Dir
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
@@ -96,7 +100,7 @@ func New(c Config) (*Provider, error) {
 	}
 	return &Provider{
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
-		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, minFree: c.MinFree,
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, minFree: c.MinFree, ledger: ledgerIn(c.Dir, engine.DaemonHost()),
 	}, nil
 }
 

@@ -48,6 +48,15 @@ func (p *Provider) ask(ctx context.Context) (*traits, error) {
 	return p.told, nil
 }
 
+// arguments are those that every build has once they are declared, as far as names of images may have them.
+func (t *traits) arguments() map[string]string {
+	all := map[string]string{}
+	for _, of := range []string{"BUILD", "TARGET"} {
+		all[of+"PLATFORM"], all[of+"OS"], all[of+"ARCH"] = t.os+"/"+t.arch, t.os, t.arch
+	}
+	return all
+}
+
 // room is sandbox.ErrDiskFull where too little is free on the disk of an engine on this machine.
 func (p *Provider) room(ctx context.Context) error {
 	if p.minFree == 0 || !strings.HasPrefix(p.engine.DaemonHost(), "unix://") {

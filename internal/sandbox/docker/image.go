@@ -57,16 +57,12 @@ func (p *Provider) shared(ctx context.Context, key string, fn func(context.Conte
 func (p *Provider) bring(ctx context.Context, name string) error {
 	image, err := p.inspect(ctx, name)
 	if err == nil && image == nil {
-		if err = p.pull(ctx, name); err == nil {
-			image, err = p.inspect(ctx, name)
-		}
+		image, err = p.pull(ctx, name)
 	}
 	if err != nil {
 		return err
 	}
-	if image == nil {
-		return fmt.Errorf("image %s: the engine does not have it after it was pulled", name)
-	}
+	p.noted(p.ledger.touch(name))
 	return p.checkPlatform(ctx, name, image)
 }
 
@@ -101,25 +97,41 @@ func (p *Provider) checkPlatform(ctx context.Context, name string, image *client
 		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.os, engine.arch)
 }
 
-// pull fetches an image.
-func (p *Provider) pull(ctx context.Context, name string) error {
+// pull fetches an image, which is ours from then on.
+func (p *Provider) pull(ctx context.Context, name string) (*client.ImageInspectResult, error) {
 	p.log.Info("pulling image", "image", name)
 	auth, err := encodedCredentials(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := p.engine.ImagePull(ctx, name, client.ImagePullOptions{RegistryAuth: auth})
 	if err == nil {
 		err = resp.Wait(ctx)
 	}
-	return pullError(name, err)
+	if err != nil {
+		return nil, pullError(name, err)
+	}
+	image, err := p.inspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if image == nil {
+		return nil, fmt.Errorf("image %s: the engine does not have it after it was pulled", name)
+	}
+	p.noted(p.ledger.note(entry{Name: name, ID: image.ID, Pulled: true}))
+	return image, nil
+}
+
+// noted tells that an image will be taken for one that is longer unused than it is, or for somebody else's.
+func (p *Provider) noted(err error) {
+	if err != nil {
+		p.log.Warn("use of image not noted", "error", err)
+	}
 }
 
 // pullError tells an image that does not exist, which no second try will bring, from a registry that is away.
 func pullError(name string, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case cerrdefs.IsNotFound(err), cerrdefs.IsUnauthorized(err), cerrdefs.IsPermissionDenied(err), cerrdefs.IsInvalidArgument(err),
 		saysAny(err, "manifest unknown", "not found", "access denied", "unauthorized", "no basic auth credentials"):
 		return fmt.Errorf("%w: pull %s: %w", sandbox.ErrBuild, name, err)

@@ -38,12 +38,12 @@ func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox
 	if spec.Compose, err = whole(*spec.Compose); err != nil {
 		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 	}
-	for attempt := 1; ; attempt++ {
+	for attempt := 1; ; attempt++ { // a range may be another's, and an image pruned meanwhile
 		sb, err := p.tryProject(ctx, spec)
 		if err == nil {
 			return sb, nil
 		}
-		if attempt == subnetAttempts || ctx.Err() != nil || !saysAny(err, "Pool overlaps") {
+		if attempt == subnetAttempts || ctx.Err() != nil || !saysAny(err, "Pool overlaps", "No such image") {
 			return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 		}
 	}
@@ -182,7 +182,7 @@ func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project
 // buildService lets the plugin build an image unless it is there. It has its own file of the project: the trial that began it may be gone meanwhile.
 func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project *compose.Project, service, image string) error {
 	if !spec.Image.ForceBuild {
-		if has, err := p.present(ctx, image); has || err != nil {
+		if has, err := p.isBuilt(ctx, image); has || err != nil {
 			return err
 		}
 	}
@@ -198,6 +198,9 @@ func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project 
 	}
 	p.log.Info("building image", "image", image, "service", service)
 	err := p.plugin.Build(ctx, files, service)
+	if err == nil {
+		p.noted(p.ledger.note(entry{Name: image}))
+	}
 	if err != nil && !networkTrouble(err) {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -43,13 +44,9 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if spec.Compose != nil {
 		return p.startProject(ctx, spec)
 	}
-	image, err := p.image(ctx, spec.Image)
+	b, err := p.make(ctx, spec)
 	if err != nil {
 		return nil, err
-	}
-	b, err := p.create(ctx, spec, image)
-	if err != nil {
-		return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
 	}
 	err = b.boot(ctx)
 	if err == nil {
@@ -64,6 +61,23 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 		return nil, fmt.Errorf("start container for %s: %w", spec.Name, err)
 	}
 	return b, nil
+}
+
+// make makes the image ready and the container of it: once more if the image was pruned in between.
+func (p *Provider) make(ctx context.Context, spec sandbox.Spec) (*box, error) {
+	for again := false; ; again = true {
+		image, err := p.image(ctx, spec.Image)
+		if err != nil {
+			return nil, err
+		}
+		b, err := p.create(ctx, spec, image)
+		switch {
+		case err == nil:
+			return b, nil
+		case again || !cerrdefs.IsNotFound(err):
+			return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
+		}
+	}
 }
 
 // create makes the container. It waits for the engine even if ctx ends meanwhile, because a request that is
