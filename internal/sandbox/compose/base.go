@@ -13,6 +13,7 @@ type Base struct {
 	Spec    sandbox.Spec
 	Command []string // that keeps it alive
 	Image   string   // name of the image of Spec.Image
+	Shm     int64    // bytes of /dev/shm
 }
 
 // logs are the folders that compose files of Harbor's know by variables.
@@ -63,6 +64,9 @@ func (b *Base) Before() ([]byte, error) {
 	case image.Context != "":
 		main["build"] = map[string]any{"context": escaped(image.Context)}
 		main["image"] = b.Image
+	}
+	if b.Shm > 0 {
+		main["shm_size"] = b.Shm
 	}
 	if n := b.Spec.Resources.CPUs; n > 0 {
 		main["cpus"] = n

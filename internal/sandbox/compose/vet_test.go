@@ -152,7 +152,7 @@ func TestBaseFilesSayWhatTheTaskDoes(t *testing.T) {
 			Image: sandbox.Image{Context: "/task/environment", Digest: "aa"}, Compose: &sandbox.Compose{Dir: "/task/environment", Env: map[string]string{"CPUS": "9", "X": "y"}},
 			Env: map[string]string{"PRICE": "5$"}, Workdir: "/app", Resources: sandbox.Resources{CPUs: 1.5, MemoryBytes: 2 << 30, StorageBytes: 1 << 30},
 		},
-		Command: []string{"sh", "-c", "wait $!"}, Image: "oddish/task:aa",
+		Command: []string{"sh", "-c", "wait $!"}, Image: "oddish/task:aa", Shm: 2 << 30,
 	}
 	before, err := b.Before()
 	if err != nil {

@@ -18,6 +18,7 @@ type traits struct {
 	os, arch      string
 	buildKit      bool   // it has BuildKit
 	wantsBuildKit bool   // and recommends it
+	memory        int64  // bytes, of the engine's machine
 	root          string // folder of images and containers, on the engine's machine
 }
 
@@ -38,10 +39,10 @@ func (p *Provider) ask(ctx context.Context) (*traits, error) {
 	}
 	info, err := p.engine.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("ask for the engine's folder: %w", err)
+		return nil, fmt.Errorf("ask for the engine's folder and memory: %w", err)
 	}
 	p.told = &traits{
-		os: version.Os, arch: version.Arch, root: info.Info.DockerRootDir,
+		os: version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
 		buildKit:      versions.GreaterThanOrEqualTo(ping.APIVersion, buildKitSince),
 		wantsBuildKit: ping.BuilderVersion == build.BuilderBuildKit,
 	}

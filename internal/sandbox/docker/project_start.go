@@ -77,7 +77,11 @@ func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, scratch *compos
 			return nil, err
 		}
 	}
-	base := compose.Base{Spec: spec, Command: []string{"sh", "-c", keepAlive}, Image: mainImage}
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	base := compose.Base{Spec: spec, Command: []string{"sh", "-c", keepAlive}, Image: mainImage, Shm: sharedMemory(spec, engine)}
 	if spec.Image.Digest != "" {
 		base.Image = imageTag(spec.Image.Digest)
 	}

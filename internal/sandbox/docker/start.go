@@ -88,8 +88,12 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
 	host := hostConfig(spec)
-	var err error
+	host.ShmSize = sharedMemory(spec, engine)
 	if host.Mounts, err = p.mounts(spec); err != nil {
 		return nil, err
 	}
@@ -174,6 +178,16 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 		h.NetworkMode = noNetwork
 	}
 	return h
+}
+
+// sharedMemory is the size of /dev/shm. What is in it counts as the container's memory, so that limit is enough; docker's own 64 MB are too few for browsers. Without a limit
+// it is half of the machine's memory, as Linux has it.
+func sharedMemory(spec sandbox.Spec, engine *traits) int64 {
+	const least = 64 << 20
+	if n := spec.Resources.MemoryBytes; n > 0 {
+		return max(n, least)
+	}
+	return max(engine.memory/2, least)
 }
 
 // boot puts the folders in place that every sandbox has, and starts the container.
