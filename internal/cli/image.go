@@ -3,23 +3,25 @@ package cli
 import (
 	"context"
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"oddish/internal/config"
 	"oddish/internal/image"
+	"oddish/internal/sandbox"
+	"oddish/internal/sandbox/builtin"
+	"oddish/internal/sandbox/docker"
 )
 
 func (a *App) imageCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "image",
 		GroupID: groupServe,
-		Short:   "Images of builtin sandboxes on this machine",
-		Long: "See to the images that builtin sandboxes of this machine are made of. They are pulled when a trial needs them, and stay until they are " +
-			"pruned. Credentials for registries are those of docker's configuration (~/.docker/config.json).",
+		Short:   "Images of sandboxes on this machine",
+		Long: "See to the images that sandboxes of this machine are made of: those of builtin sandboxes, and with --env docker those that were built or pulled for trials in the engine. They are " +
+			"brought when a trial needs them, and stay until they are pruned, here or by the worker's bound ODDISH_KEEP_IMAGES. Credentials for registries are those of docker's configuration (~/.docker/config.json).",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -37,7 +39,31 @@ func (a *App) machine() (machine, error) {
 	if err != nil {
 		return machine{}, err
 	}
-	return machine{dataDir: dir, mirrors: cfg.RegistryMirrors, log: a.logger(cfg)}, prepareDataDir(dir)
+	return machineOf(cfg, dir, a.logger(cfg)), prepareDataDir(dir)
+}
+
+// imageKeeper gives the provider of a kind that keeps images.
+func (a *App) imageKeeper(ctx context.Context, kind string) (sandbox.ImageKeeper, error) {
+	if kind != builtin.Kind && kind != docker.Kind {
+		return nil, usagef("--env %s: want builtin or docker", kind)
+	}
+	m, err := a.machine()
+	if err != nil {
+		return nil, err
+	}
+	if kind == builtin.Kind {
+		return newBuiltin(m) // whose images are there whether or not it can start sandboxes
+	}
+	p, err := newProvider(ctx, kind, m)
+	if err != nil {
+		return nil, err
+	}
+	return p.(sandbox.ImageKeeper), nil
+}
+
+// imageEnvFlag adds the flag for the kind of sandbox whose images are meant.
+func imageEnvFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().StringP("env", "e", builtin.Kind, "`KIND` of sandbox whose images are meant: builtin or docker")
 }
 
 func (a *App) imageStore() (*image.Store, error) {
@@ -50,24 +76,26 @@ func (a *App) imageStore() (*image.Store, error) {
 
 func (a *App) imageListCommand() *cobra.Command {
 	asJSON := false
+	var env *string
 	cmd := &cobra.Command{
 		Use:     "list [flags]",
 		Aliases: []string{"ls"},
 		Short:   "List the images, the last used first",
-		Example: "oddish image list --json",
+		Example: "oddish image list --json\noddish image list --env docker",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			store, err := a.imageStore()
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			keeper, err := a.imageKeeper(cmd.Context(), *env)
 			if err != nil {
 				return err
 			}
-			list, err := store.List()
+			list, err := keeper.Images(cmd.Context())
 			if err != nil {
 				return err
 			}
 			return a.listImages(list, asJSON)
 		},
 	}
+	env = imageEnvFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }
@@ -81,7 +109,7 @@ type shownImage struct {
 	Used     time.Time `json:"used_at"`
 }
 
-func (a *App) listImages(list []image.Listed, asJSON bool) error {
+func (a *App) listImages(list []sandbox.ImageInfo, asJSON bool) error {
 	shown := []shownImage{}
 	for _, l := range list {
 		shown = append(shown, shownImage{nonNilNames(l.Names), l.Digest, l.Platform, l.Size, l.Used.UTC()})
@@ -189,43 +217,33 @@ func someArgs(name string) cobra.PositionalArgs {
 
 func (a *App) imagePruneCommand() *cobra.Command {
 	keep := "0"
+	var env *string
 	cmd := &cobra.Command{
 		Use:   "prune [flags]",
 		Short: "Remove images, the longest unused first",
 		Long: "Remove images, the longest unused first, until those that are left have at most so many bytes together, each counted whole although they share " +
-			"what they have in common. Images of running sandboxes stay.",
-		Example: "oddish image prune --keep 20gb",
+			"what they have in common. Images of running sandboxes stay. With --env docker, those are removed that were built for tasks, and those that were pulled for trials of this data directory; no others of the engine.",
+		Example: "oddish image prune --keep 20gb\noddish image prune --env docker --keep 50gb",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			most, err := parseSize(keep)
+			most, err := config.ParseSize(keep)
 			if err != nil {
 				return usagef("--keep %q: %v", keep, err)
 			}
-			return a.pruneImages(cmd.Context(), most)
+			return a.pruneImages(cmd.Context(), *env, most)
 		},
 	}
+	env = imageEnvFlag(cmd)
 	cmd.Flags().StringVar(&keep, "keep", keep, "`SIZE`: bytes to keep, such as 500mb or 20gb")
 	return cmd
 }
 
-func (a *App) pruneImages(ctx context.Context, keep int64) error {
-	m, err := a.machine()
+func (a *App) pruneImages(ctx context.Context, env string, keep int64) error {
+	keeper, err := a.imageKeeper(ctx, env)
 	if err != nil {
 		return err
 	}
-	store, err := openImages(m)
-	if err != nil {
-		return err
-	}
-	p, err := newBuiltin(m)
-	if err != nil {
-		return err
-	}
-	used, err := p.ImagesInUse()
-	if err != nil {
-		return err
-	}
-	removed, err := store.Prune(ctx, keep, func(img image.Image) bool { return used[img.Digest] })
+	removed, err := keeper.PruneImages(ctx, keep, time.Now())
 	for _, l := range removed {
 		a.outPrinter().line("removed " + firstNonEmpty(strings.Join(l.Names, ", "), l.Digest) + "  " + sizeText(l.Size))
 	}
@@ -233,20 +251,4 @@ func (a *App) pruneImages(ctx context.Context, keep int64) error {
 		a.outPrinter().line("nothing to remove")
 	}
 	return err
-}
-
-// parseSize reads a number of bytes with its unit, of which kb, mb, gb and tb are powers of 1000.
-func parseSize(text string) (int64, error) {
-	lower, factor := strings.ToLower(strings.TrimSpace(text)), 1.0
-	for i, unit := range []string{"kb", "mb", "gb", "tb"} {
-		if n, is := strings.CutSuffix(lower, unit); is {
-			lower, factor = n, math.Pow(1000, float64(i+1))
-			break
-		}
-	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(lower), 64)
-	if err != nil || n < 0 || n*factor > math.MaxInt64/2 {
-		return 0, fmt.Errorf("want a number of bytes with a unit, such as 500mb or 20gb")
-	}
-	return int64(n * factor), nil
 }

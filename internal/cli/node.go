@@ -101,7 +101,7 @@ func (n *node) openParts(ctx context.Context, f *apiFlags) error {
 // chooseSandboxes decides the kinds that the worker offers and the one that trials get which ask for none. A server whose own
 // worker could not run those would accept trials that wait for ever, so it says why and does not start.
 func (n *node) chooseSandboxes(ctx context.Context, withWorker bool) ([]sandbox.Provider, string, error) {
-	providers, reasons, err := sandboxes(ctx, machine{dataDir: n.dir, mirrors: n.cfg.RegistryMirrors, unsafe: n.cfg.ComposeUnsafe, bridge: n.cfg.DockerBridge, log: n.log}, nil)
+	providers, reasons, err := sandboxes(ctx, machineOf(n.cfg, n.dir, n.log), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -160,7 +160,7 @@ func newWorker(cfg config.Config, dir, url string, slots int, providers []sandbo
 		ID:     fmt.Sprintf("%s-%d-%x", host, os.Getpid(), time.Now().UnixNano()&0xffffff), Hostname: host, Version: Version(),
 		Slots: slots, Providers: providers, Dir: workDir(dir), Owner: ownerOf(dir), Getenv: cfg.Getenv, TaskEnv: cfg.TaskEnv, Prices: prices,
 		Packages: &agent.Packages{Dir: filepath.Join(dir, agentsFolder), Given: cfg.AgentPackages},
-		Log:      log, DrainTimeout: drain,
+		Log:      log, DrainTimeout: drain, KeepImages: int64(cfg.KeepImages),
 	})
 }
 

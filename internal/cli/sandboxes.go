@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"oddish/internal/config"
 	"oddish/internal/image"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/builtin"
@@ -28,7 +29,12 @@ type machine struct {
 	mirrors map[string]string // of image registries
 	unsafe  bool              // of compose files, see docker.Config
 	bridge  bool              // docker.Config.Bridge
+	minFree int64             // bytes that must be free on the disks of sandboxes
 	log     *slog.Logger
+}
+
+func machineOf(cfg config.Config, dataDir string, log *slog.Logger) machine {
+	return machine{dataDir: dataDir, mirrors: cfg.RegistryMirrors, unsafe: cfg.ComposeUnsafe, bridge: cfg.DockerBridge, minFree: int64(cfg.MinFreeDisk), log: log}
 }
 
 // sandboxes makes the providers of the given kinds (none: all), preferred first, and says why others are left out. One that
@@ -69,11 +75,19 @@ func makeProvider(kind string, m machine) (sandbox.Provider, error) {
 	case "builtin":
 		return newBuiltin(m)
 	case "docker":
-		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, Bridge: m.bridge})
+		return docker.New(docker.Config{Log: log, ComposeUnsafe: m.unsafe, Bridge: m.bridge, MinFree: m.minFree, Dir: dockerImages(m.dataDir)})
 	case "fake":
 		return fake.New(), nil
 	}
 	return nil, usagef("sandbox kind %q is unknown: want docker, builtin or fake", kind)
+}
+
+// dockerImages is where it is remembered which images of docker's are ours; empty without a data directory.
+func dockerImages(dataDir string) string {
+	if dataDir == "" {
+		return ""
+	}
+	return filepath.Join(dataDir, "docker-images")
 }
 
 // newBuiltin makes the provider of builtin sandboxes with its store of images.
@@ -86,7 +100,7 @@ func newBuiltin(m machine) (*builtin.Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return builtin.New(builtin.Config{Dir: dir, Hide: []string{m.dataDir}, Images: images, Log: m.log.With("sandbox", builtin.Kind)})
+	return builtin.New(builtin.Config{Dir: dir, Hide: []string{m.dataDir}, Images: images, MinFree: m.minFree, Log: m.log.With("sandbox", builtin.Kind)})
 }
 
 func openImages(m machine) (*image.Store, error) {

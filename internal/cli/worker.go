@@ -52,7 +52,7 @@ func (a *App) work(ctx context.Context, f *workerFlags) error {
 		return err
 	}
 	log := a.logger(c.cfg)
-	providers, reasons, err := sandboxes(ctx, machine{dataDir: dir, mirrors: c.cfg.RegistryMirrors, unsafe: c.cfg.ComposeUnsafe, bridge: c.cfg.DockerBridge, log: log}, f.env)
+	providers, reasons, err := sandboxes(ctx, machineOf(c.cfg, dir, log), f.env)
 	if err != nil {
 		return err
 	}

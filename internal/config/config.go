@@ -90,6 +90,12 @@ type Config struct {
 	// Mirrors of image registries for `builtin` sandboxes, as REGISTRY=ADDRESS separated by commas, such as docker.io=https://mirror.example. A registry is asked where its mirror has not got the image.
 	RegistryMirrors Mirrors `env:"ODDISH_REGISTRY_MIRRORS"`
 
+	// What must be free on the disk on which sandboxes and images lie (the data directory's, and the docker engine's where that is on this machine) for another trial to start, such as `1gb`; 0: it is not looked at. With less, trials fail with `OSError` before anything starts, and are tried again.
+	MinFreeDisk Size `env:"ODDISH_MIN_FREE_DISK" envDefault:"1gb"`
+
+	// How much of images the worker keeps for each kind of sandbox, such as `50gb`; those beyond it that were not used for longest are removed, as by `oddish image prune`. 0: all are kept.
+	KeepImages Size `env:"ODDISH_KEEP_IMAGES" envDefault:"0"`
+
 	// File to which the sandbox `fake` appends each start and end of a sandbox and of a process in it, as lines of JSON. For tests; several workers may share it.
 	FakeJournal string `env:"ODDISH_FAKE_JOURNAL"`
 

@@ -44,6 +44,22 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Parse reads a Dockerfile. name is how messages call it. What is wrong with it, or not supported, is an *Error.
 func Parse(name string, r io.Reader) (*File, error) {
+	f, err := Read(name, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range f.Stages {
+		for _, c := range s.Commands {
+			if err := supported(c); err != nil {
+				return nil, f.At(c, err)
+			}
+		}
+	}
+	return f, nil
+}
+
+// Read is Parse for builders that may do what ours does not.
+func Read(name string, r io.Reader) (*File, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxSize+1))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
@@ -64,13 +80,6 @@ func Parse(name string, r io.Reader) (*File, error) {
 	}
 	if len(f.Stages) == 0 {
 		return nil, &Error{File: name, Err: errors.New("it has no FROM")}
-	}
-	for _, s := range f.Stages {
-		for _, c := range s.Commands {
-			if err := supported(c); err != nil {
-				return nil, f.At(c, err)
-			}
-		}
 	}
 	return f, nil
 }

@@ -440,7 +440,7 @@ func TestPruneRemovesTheLongestUnusedAndSparesWhatIsUsed(t *testing.T) {
 	a := get("/a")
 	get("/b")
 	get("/c")
-	removed, err := s.Prune(t.Context(), 2000, func(img Image) bool { return img.Digest == a.Digest })
+	removed, err := s.Prune(t.Context(), 2000, func(l Listed) bool { return l.Digest == a.Digest })
 	if err != nil {
 		t.Fatal(err)
 	}

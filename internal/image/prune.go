@@ -83,7 +83,7 @@ func (s *Store) names() (map[string]string, error) {
 
 // Prune removes images, the longest unused first, until what is left has at most keep bytes, each counted whole. Those for which used
 // reports true stay. It gives what it removed.
-func (s *Store) Prune(ctx context.Context, keep int64, used func(Image) bool) ([]Listed, error) {
+func (s *Store) Prune(ctx context.Context, keep int64, used func(Listed) bool) ([]Listed, error) {
 	all, err := s.List()
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *Store) Prune(ctx context.Context, keep int64, used func(Image) bool) ([
 		if ctx.Err() != nil {
 			return removed, ctx.Err()
 		}
-		if used(l.Image) {
+		if used(l) {
 			continue
 		}
 		if err := s.remove(l.Image); err != nil {

@@ -28,6 +28,8 @@ var (
 	// ErrOutOfMemory: the sandbox, or the command in it, was killed because it
 	// exceeded its memory limit.
 	ErrOutOfMemory = errors.New("out of memory")
+	// ErrDiskFull: too little is free on the disk of sandboxes to start one.
+	ErrDiskFull = errors.New("disk full")
 	// ErrLost: the sandbox died or its provider went away while it was in use.
 	ErrLost = errors.New("sandbox lost")
 )

@@ -30,7 +30,7 @@ func classify(err error) *result.Error {
 		name = result.OutOfMemoryError
 	case errors.Is(err, sandbox.ErrLost):
 		name = result.SandboxLostError
-	case errors.As(err, &path):
+	case errors.Is(err, sandbox.ErrDiskFull), errors.As(err, &path):
 		name = result.OSError
 	}
 	return result.Errorf(name, "%w", err)

@@ -110,14 +110,15 @@ func TestExclude(t *testing.T) {
 
 func TestClassify(t *testing.T) {
 	t.Parallel()
-	for want, err := range map[string]error{
-		result.UnsupportedTaskError:    sandbox.ErrUnsupported,
-		result.SandboxBuildFailedError: sandbox.ErrBuild,
-		result.OutOfMemoryError:        sandbox.ErrOutOfMemory,
-		result.SandboxLostError:        sandbox.ErrLost,
-		result.OSError:                 &fs.PathError{Op: "write", Path: "x", Err: errors.New("no space left")},
-		result.RuntimeError:            errors.New("else"),
-		result.HealthcheckError:        result.Errorf(result.HealthcheckError, "x"),
+	for err, want := range map[error]string{
+		sandbox.ErrUnsupported: result.UnsupportedTaskError,
+		sandbox.ErrBuild:       result.SandboxBuildFailedError,
+		sandbox.ErrDiskFull:    result.OSError,
+		sandbox.ErrOutOfMemory: result.OutOfMemoryError,
+		sandbox.ErrLost:        result.SandboxLostError,
+		&fs.PathError{Op: "write", Path: "x", Err: errors.New("no space left")}: result.OSError,
+		errors.New("else"):                          result.RuntimeError,
+		result.Errorf(result.HealthcheckError, "x"): result.HealthcheckError,
 	} {
 		if got := classify(errors.Join(err)); got.Type != want || got.Class != result.ClassOf(want) {
 			t.Errorf("%v is %s (%s), want %s", err, got.Type, got.Class, want)

@@ -24,6 +24,7 @@ const (
 func (w *Worker) reap(ctx context.Context) {
 	for {
 		w.reapOnce(ctx)
+		w.pruneImages(ctx)
 		if !pause(ctx, reapEvery) {
 			return
 		}

@@ -78,6 +78,8 @@ type Config struct {
 	// Packages are the programs of agents on this machine; nil: each sandbox gets its own.
 	Packages *agent.Packages
 	Log      *slog.Logger
+	// KeepImages is how many bytes of images are kept for each kind of sandbox that keeps some; zero: all.
+	KeepImages int64
 	// DrainTimeout is how long running trials go on once Run's context has ended; zero:
 	// DefaultDrainTimeout; negative: not at all.
 	DrainTimeout time.Duration

@@ -41,8 +41,8 @@ func (p *Provider) Attach(_ context.Context, id string) (sandbox.Sandbox, error)
 	return s, nil
 }
 
-// ImagesInUse gives the digests of the images that sandboxes are made of, dead ones included.
-func (p *Provider) ImagesInUse() (map[string]bool, error) {
+// imagesInUse gives the digests of the images that sandboxes are made of, dead ones included.
+func (p *Provider) imagesInUse() (map[string]bool, error) {
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)

@@ -21,6 +21,7 @@ type Provider struct {
 	dir     string
 	hide    []string
 	log     *slog.Logger
+	minFree int64
 	cgroups bool
 	images  *image.Store
 	starts  chan struct{} // holds a token for each sandbox being started
@@ -45,6 +46,7 @@ func New(c Config) (*Provider, error) {
 		dir:     dir,
 		hide:    append([]string{dir}, c.Hide...),
 		log:     c.Log,
+		minFree: c.MinFree,
 		cgroups: cgroupsUsable(),
 		images:  c.Images,
 		starts:  make(chan struct{}, 2*runtime.NumCPU()),

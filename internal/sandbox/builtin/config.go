@@ -34,6 +34,8 @@ type Config struct {
 	Hide []string
 	// Images are those that sandboxes can be made of; nil: only this machine's own tools.
 	Images *image.Store
+	// MinFree is how many bytes must be free on the disk of Dir for a sandbox to start; less is sandbox.ErrDiskFull. 0: it is not looked at.
+	MinFree int64
 	// Log takes what is worth knowing to an operator; nil discards it.
 	Log *slog.Logger
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -362,4 +363,14 @@ func TestWhatCanBeLimitedDoesNotDependOnOthersWhoLook(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestNothingStartsOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t) // whose end checks that nothing is left
+	p.minFree = math.MaxInt64
+	_, err := p.Start(t.Context(), hostSpec(t.Name()))
+	if !errors.Is(err, sandbox.ErrDiskFull) || !strings.Contains(err.Error(), p.dir) {
+		t.Errorf("error is %v", err)
+	}
 }

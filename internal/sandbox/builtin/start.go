@@ -45,6 +45,9 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := p.refuse(spec); err != nil {
 		return nil, err
 	}
+	if err := sandbox.Room(p.dir, p.minFree, "remove images with `oddish image prune --keep 20gb`, or make room otherwise"); err != nil {
+		return nil, fmt.Errorf("start sandbox for %s: %w", spec.Name, err)
+	}
 	img, err := p.image(ctx, spec.Image)
 	if err != nil {
 		return nil, err

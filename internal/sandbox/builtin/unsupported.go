@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"time"
 
 	"oddish/internal/sandbox"
 )
@@ -45,3 +46,11 @@ func (*Provider) Attach(_ context.Context, id string) (sandbox.Sandbox, error) {
 
 // List is empty.
 func (*Provider) List(context.Context, string) ([]sandbox.Info, error) { return nil, nil }
+
+// Images are none.
+func (*Provider) Images(context.Context) ([]sandbox.ImageInfo, error) { return nil, nil }
+
+// PruneImages has nothing to remove.
+func (*Provider) PruneImages(context.Context, int64, time.Time) ([]sandbox.ImageInfo, error) {
+	return nil, nil
+}

@@ -3,7 +3,7 @@ package compose
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
+	"path"
 
 	"oddish/internal/sandbox"
 )
@@ -13,7 +13,7 @@ type Base struct {
 	Spec    sandbox.Spec
 	Command []string // that keeps it alive
 	Image   string   // name of the image of Spec.Image
-	Work    string   // a folder of this project alone
+	Shm     int64    // bytes of /dev/shm
 }
 
 // logs are the folders that compose files of Harbor's know by variables.
@@ -39,14 +39,17 @@ func (b *Base) Variables() map[string]string {
 		env["MEMORY"] = fmt.Sprintf("%dM", n>>20)
 	}
 	for _, l := range logs {
-		env["HOST_"+l.variable] = b.hostLogs(l.volume)
+		env["HOST_"+l.variable] = hostLogs(l.volume)
 		env["ENV_"+l.variable] = l.folder
 	}
 	return env
 }
 
-// hostLogs stands for the folder of the host that Harbor has there. Close makes a volume of the project of it.
-func (b *Base) hostLogs(volume string) string { return filepath.Join(b.Work, volume) }
+// hostFolder is where the folders of the host would be that Harbor has for the logs. There is none.
+const hostFolder = "/oddish/host"
+
+// hostLogs stands for a folder of the host's. Claim makes a volume of the project of it.
+func hostLogs(volume string) string { return path.Join(hostFolder, volume) }
 
 // Before is the compose file that comes before the task's.
 func (b *Base) Before() ([]byte, error) {
@@ -61,6 +64,9 @@ func (b *Base) Before() ([]byte, error) {
 	case image.Context != "":
 		main["build"] = map[string]any{"context": escaped(image.Context)}
 		main["image"] = b.Image
+	}
+	if b.Shm > 0 {
+		main["shm_size"] = b.Shm
 	}
 	if n := b.Spec.Resources.CPUs; n > 0 {
 		main["cpus"] = n

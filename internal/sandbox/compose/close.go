@@ -96,14 +96,14 @@ func (c *Closing) Claim(p *Project) {
 			delete(s, "build")
 		}
 		for _, m := range list(p.service(name)["volumes"]) {
-			c.logVolume(object(m))
+			logVolume(object(m))
 		}
 	}
 }
 
-func (c *Closing) logVolume(m map[string]any) {
+func logVolume(m map[string]any) {
 	for _, l := range logs {
-		if m["source"] == c.hostLogs(l.volume) {
+		if m["source"] == hostLogs(l.volume) {
 			m["type"], m["source"] = "volume", l.volume
 			delete(m, "bind")
 		}

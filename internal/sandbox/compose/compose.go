@@ -43,6 +43,12 @@ func parse(data []byte) (*Project, error) {
 	return p, nil
 }
 
+// Name is the project's name.
+func (p *Project) Name() string {
+	name, _ := p.doc["name"].(string)
+	return name
+}
+
 // JSON is the project as a compose file.
 func (p *Project) JSON() ([]byte, error) { return json.MarshalIndent(p.doc, "", "  ") }
 

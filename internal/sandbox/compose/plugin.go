@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -159,10 +158,4 @@ func Environment(env map[string]string) []byte {
 		}
 	}
 	return []byte(text.String())
-}
-
-// Write puts a compose file into a folder and returns its name.
-func Write(dir, name string, data []byte) (string, error) {
-	path := filepath.Join(dir, name)
-	return path, os.WriteFile(path, data, 0o600)
 }

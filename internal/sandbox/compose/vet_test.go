@@ -112,10 +112,10 @@ func TestVetFilesRefusesFilesThatThePluginWouldRead(t *testing.T) {
 
 func TestCloseMakesAProjectPrivate(t *testing.T) {
 	t.Parallel()
-	const dir, work = "/task/environment", "/work"
+	const dir = "/task/environment"
 	p, err := parse([]byte(`{"name": "x", "services": {
 		"main": {"build": {"context": "/task/environment", "dockerfile": "Dockerfile"}, "image": "oddish/task:aa", "networks": {"default": null},
-			"volumes": [{"type": "bind", "source": "/work/oddish-agent-logs", "target": "/logs/agent"}]},
+			"volumes": [{"type": "bind", "source": "/oddish/host/oddish-agent-logs", "target": "/logs/agent"}]},
 		"db": {"build": {"context": "/task/environment/db"}, "container_name": "database", "ports": [{"target": 80}], "pids_limit": 7,
 			"networks": {"back": {"aliases": ["b"]}}, "volumes": [{"type": "bind", "source": "/task/environment/seed", "target": "/seed"}]},
 		"none": {"image": "y", "network_mode": "none"}},
@@ -126,7 +126,7 @@ func TestCloseMakesAProjectPrivate(t *testing.T) {
 	c := Closing{
 		Base: Base{Spec: sandbox.Spec{
 			Image: sandbox.Image{Context: dir, Digest: "aa"}, Compose: &sandbox.Compose{Dir: dir, Digest: "aa"},
-		}, Image: "oddish/task:aa", Work: work},
+		}, Image: "oddish/task:aa"},
 		Project: "p", Labels: map[string]string{"owner": "me"}, Pids: 100, DigestLabel: "digest",
 		Subnet: func() string { return "198.18.0.32/27" }, Mounts: []Mount{{"/programs", "/oddish/programs"}}, ImageTag: func(d string) string { return "oddish/task:" + d },
 	}
@@ -152,7 +152,7 @@ func TestBaseFilesSayWhatTheTaskDoes(t *testing.T) {
 			Image: sandbox.Image{Context: "/task/environment", Digest: "aa"}, Compose: &sandbox.Compose{Dir: "/task/environment", Env: map[string]string{"CPUS": "9", "X": "y"}},
 			Env: map[string]string{"PRICE": "5$"}, Workdir: "/app", Resources: sandbox.Resources{CPUs: 1.5, MemoryBytes: 2 << 30, StorageBytes: 1 << 30},
 		},
-		Command: []string{"sh", "-c", "wait $!"}, Image: "oddish/task:aa", Work: "/work",
+		Command: []string{"sh", "-c", "wait $!"}, Image: "oddish/task:aa", Shm: 2 << 30,
 	}
 	before, err := b.Before()
 	if err != nil {

@@ -31,7 +31,7 @@ const buildOutputTail = 2000
 // The builder is the engine's own, see builder.
 func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) error {
 	if !img.ForceBuild {
-		if has, err := p.present(ctx, tag); has || err != nil {
+		if has, err := p.isBuilt(ctx, tag); has || err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,8 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 	if err != nil {
 		return err
 	}
-	if err := p.pullPrivate(ctx, text); err != nil {
+	lacking, err := p.bases(ctx, text)
+	if err != nil {
 		return err
 	}
 	p.log.Info("building image", "image", tag, "builder", version)
@@ -67,13 +68,26 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 		run = p.buildKit
 	}
 	err = run(ctx, pr, o)
+	p.noteBases(ctx, lacking)
 	switch {
-	case err == nil || errors.Is(err, sandbox.ErrBuild):
+	case err == nil:
+		p.noted(p.ledger.note(entry{Name: tag}))
+		return nil
+	case errors.Is(err, sandbox.ErrBuild):
 		return err
 	case cerrdefs.IsInvalidArgument(err): // the Dockerfile has no meaning
 		return fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err)
 	}
 	return fmt.Errorf("build image of %s: %w", img.Context, err)
+}
+
+// isBuilt reports whether the image of that tag is there, to be used now.
+func (p *Provider) isBuilt(ctx context.Context, tag string) (bool, error) {
+	has, err := p.present(ctx, tag)
+	if has {
+		p.noted(p.ledger.note(entry{Name: tag}))
+	}
+	return has, err
 }
 
 // buildClassic builds a context with the builder that engines had before BuildKit.

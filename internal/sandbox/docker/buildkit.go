@@ -11,10 +11,10 @@ import (
 
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
-	"github.com/moby/moby/client/pkg/versions"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"oddish/internal/dockerfile"
+	"oddish/internal/sandbox"
 )
 
 // What the engine's BuildKit wants of a context that is sent to it: a build that names uploadRemote as its context, and a second request
@@ -25,15 +25,19 @@ const (
 	buildKitTrace = "moby.buildkit.trace"
 )
 
-// builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it.
+// builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it. A Dockerfile that needs what it has not is ErrBuild.
 func (p *Provider) builder(ctx context.Context, text []byte) (build.BuilderVersion, error) {
-	ping, err := p.engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	engine, err := p.ask(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask for the engine's builder: %w", err)
+		return "", err
 	}
-	has := versions.GreaterThanOrEqualTo(ping.APIVersion, buildKitSince)
-	if ping.BuilderVersion == build.BuilderBuildKit || has && dockerfile.NeedsBuildKit(text) {
+	what, line, needs := dockerfile.NeedsBuildKit(text)
+	switch {
+	case engine.wantsBuildKit || engine.buildKit && needs:
 		return build.BuilderBuildKit, nil
+	case needs:
+		return "", fmt.Errorf("%w: Dockerfile:%d: %s needs BuildKit, which the engine is too old for: update it (Docker 18.09 or newer has it), or use --env builtin",
+			sandbox.ErrBuild, line, what)
 	}
 	return build.BuilderV1, nil
 }

@@ -120,11 +120,18 @@ func TestPrivateImagesArePulledWithDockersCredentials(t *testing.T) {
 	push(t, host+"/private:1", runtime.GOARCH)
 	push(t, host+"/base:1", runtime.GOARCH)
 	push(t, host+"/far:1", "s390x")
+	for _, name := range []string{"/tools-a:1", "/tools-b:1", "/late-a:1", "/late-b:1"} {
+		push(t, host+name, runtime.GOARCH)
+	}
 	// Neither image has a shell: that it is missed tells that the image is there.
 	for what, image := range map[string]sandbox.Image{
-		"a prebuilt image":      {Reference: host + "/private:1"},
-		"a base, classic":       buildContext(t, "private-test-1", "FROM "+host+"/base:1\nCOPY file /x\n"),
-		"a base, with BuildKit": buildContext(t, "private-test-2", "FROM "+host+"/base:1\nCOPY --chmod=755 file /x\n"),
+		"a prebuilt image":                  {Reference: host + "/private:1"},
+		"a base, classic":                   buildContext(t, "private-test-1", "FROM "+host+"/base:1\nCOPY file /x\n"),
+		"a base, with BuildKit":             buildContext(t, "private-test-2", "FROM "+host+"/base:1\nCOPY --chmod=755 file /x\n"),
+		"behind an argument, classic":       buildContext(t, "private-test-3", "ARG NAME=late-a\nFROM "+host+"/$NAME:1\nCOPY file /x\n"),
+		"behind an argument, with BuildKit": buildContext(t, "private-test-4", "ARG NAME=late-b\nFROM "+host+"/$NAME:1\nCOPY --chmod=755 file /x\n"),
+		"copied from, classic":              buildContext(t, "private-test-5", "FROM "+host+"/base:1\nCOPY --from="+host+"/tools-a:1 / /tools\n"),
+		"copied from, with BuildKit":        buildContext(t, "private-test-6", "FROM "+host+"/base:1\nCOPY --chmod=755 --from="+host+"/tools-b:1 / /tools\n"),
 	} {
 		_, err := p.Start(t.Context(), sandbox.Spec{Name: "private", Image: image})
 		if err == nil || errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), `"sh"`) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -52,26 +51,54 @@ func encodedCredentials(image string) (string, error) {
 	return authconfig.Encode(*c)
 }
 
-// pullPrivate pulls the images of a Dockerfile's FROM lines for whose registries there are credentials: the engine's builders use what is there, and BuildKit
-// takes no credentials but in a session.
-func (p *Provider) pullPrivate(ctx context.Context, text []byte) error {
-	f, err := dockerfile.Parse("Dockerfile", bytes.NewReader(text))
+// bases gives the names of the images that a Dockerfile needs and the engine lacks. Those for whose registries there are credentials are pulled: the
+// engine's builders use what is there, and BuildKit takes no credentials but in a session.
+func (p *Provider) bases(ctx context.Context, text []byte) (lacking []string, err error) {
+	f, err := dockerfile.Read("Dockerfile", bytes.NewReader(text))
 	if err != nil {
-		return nil // the engine's builder may know better
+		return nil, nil // the engine's builder says what is wrong
 	}
-	stages := map[string]bool{"scratch": true}
-	for _, stage := range f.Stages {
-		base := stage.BaseName
-		if !stages[strings.ToLower(base)] && !strings.Contains(base, "$") {
-			if c, err := credentials(base); err != nil {
-				return err
-			} else if c != nil {
-				if err := p.pull(ctx, base); err != nil {
-					return err
-				}
-			}
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, base := range f.Images(engine.arguments()) {
+		if !isName(base) {
+			continue
 		}
-		stages[strings.ToLower(stage.Name)] = true
+		has, err := p.present(ctx, base)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			p.noted(p.ledger.touch(base))
+			continue
+		}
+		c, err := credentials(base)
+		if err == nil && c != nil {
+			_, err = p.pull(ctx, base)
+		}
+		if err != nil {
+			return nil, err
+		}
+		lacking = append(lacking, base)
 	}
-	return nil
+	return lacking, nil
+}
+
+// isName reports whether an image can have that name.
+func isName(text string) bool {
+	_, err := name.ParseReference(text)
+	return err == nil
+}
+
+// noteBases enters images that a build has pulled.
+func (p *Provider) noteBases(ctx context.Context, lacking []string) {
+	for _, base := range lacking {
+		if image, err := p.inspect(ctx, base); err != nil {
+			p.noted(err)
+		} else if image != nil { // BuildKit keeps them elsewhere
+			p.noted(p.ledger.note(entry{Name: base, ID: image.ID, Pulled: true}))
+		}
+	}
 }

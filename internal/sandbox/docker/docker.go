@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,12 @@ type Config struct {
 	// Bridge: containers with the public network are on the engine's bridge, and not behind a network stack of ours, which is always so with an
 	// engine on another machine.
 	Bridge bool
+	// Dir is the folder in which it is remembered which images of the engine were pulled for this installation, and when each was used; empty:
+	// it is not remembered, and pulled images are not removed.
+	Dir string
+	// MinFree is how many bytes must be free on the disk of the engine for a container to be made, where the engine is on this machine; less
+	// is sandbox.ErrDiskFull. 0: it is not looked at.
+	MinFree int64
 	// Log takes what happens to images. Nil discards.
 	Log *slog.Logger
 }
@@ -63,9 +70,14 @@ type Provider struct {
 	unsafe  bool                // Config.ComposeUnsafe
 	local   bool                // the engine is on this machine
 	bridge  bool                // Config.Bridge
+	minFree int64               // Config.MinFree
+	ledger  ledger              // of Config.Dir
 	gpus    atomic.Bool         // the engine can give them, as Check has found
 	images  singleflight.Group  // one pull or build of an image at a time
 	builds  *semaphore.Weighted // buildsAtOnce
+	asking  sync.Mutex          // guards told
+	told    *traits             // see ask
+	subnet  func() string       // an address range for a network of a project, perhaps one that others have
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -95,7 +107,7 @@ func New(c Config) (*Provider, error) {
 	return &Provider{
 		local: local, bridge: c.Bridge || !local,
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
-		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe,
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, minFree: c.MinFree, ledger: ledgerIn(c.Dir, engine.DaemonHost()),
 	}, nil
 }
 

@@ -20,13 +20,9 @@ const imageTimeout = time.Hour
 func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error) {
 	build := img.Context != "" && (img.Reference == "" || img.ForceBuild)
 	if !build {
-		err := p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
-			return p.pull(ctx, img.Reference)
+		return img.Reference, p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
+			return p.bring(ctx, img.Reference)
 		})
-		if err == nil {
-			err = p.checkPlatform(ctx, img.Reference)
-		}
-		return img.Reference, err
 	}
 	if img.Digest == "" {
 		return "", fmt.Errorf("build %s: the image has no digest to be shared under", img.Context)
@@ -57,56 +53,85 @@ func (p *Provider) shared(ctx context.Context, key string, fn func(context.Conte
 	}
 }
 
-// present reports whether the engine has the image.
-func (p *Provider) present(ctx context.Context, name string) (bool, error) {
-	_, err := p.engine.ImageInspect(ctx, name)
+// bring pulls a prebuilt image unless the engine has it, and refuses one for other machines.
+func (p *Provider) bring(ctx context.Context, name string) error {
+	image, err := p.inspect(ctx, name)
+	if err == nil && image == nil {
+		image, err = p.pull(ctx, name)
+	}
+	if err != nil {
+		return err
+	}
+	p.noted(p.ledger.touch(name))
+	return p.checkPlatform(ctx, name, image)
+}
+
+// inspect gives what the engine knows of an image; nil: it has none of that name.
+func (p *Provider) inspect(ctx context.Context, name string) (*client.ImageInspectResult, error) {
+	image, err := p.engine.ImageInspect(ctx, name)
 	switch {
 	case cerrdefs.IsNotFound(err):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, fmt.Errorf("inspect image %s: %w", name, err)
+		return nil, fmt.Errorf("inspect image %s: %w", name, err)
 	}
-	return true, nil
+	return &image, nil
+}
+
+// present reports whether the engine has the image.
+func (p *Provider) present(ctx context.Context, name string) (bool, error) {
+	image, err := p.inspect(ctx, name)
+	return image != nil, err
 }
 
 // checkPlatform refuses an image for other machines than the engine's, which would run slowly, if at all, by emulation that nobody asked for.
-func (p *Provider) checkPlatform(ctx context.Context, name string) error {
-	image, err := p.engine.ImageInspect(ctx, name)
+func (p *Provider) checkPlatform(ctx context.Context, name string, image *client.ImageInspectResult) error {
+	engine, err := p.ask(ctx)
 	if err != nil {
-		return fmt.Errorf("inspect image %s: %w", name, err)
+		return err
 	}
-	engine, err := p.engine.ServerVersion(ctx, client.ServerVersionOptions{})
-	if err != nil {
-		return fmt.Errorf("ask for the engine's platform: %w", err)
-	}
-	if image.Architecture == "" || image.Architecture == engine.Arch && (image.Os == engine.Os || image.Os == "") {
+	if image.Architecture == "" || image.Architecture == engine.arch && (image.Os == engine.os || image.Os == "") {
 		return nil
 	}
 	return fmt.Errorf("%w: image %s is for %s/%s and the engine runs %s/%s: name an image for that, or remove this one if there is one by the same name",
-		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.Os, engine.Arch)
+		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.os, engine.arch)
 }
 
-func (p *Provider) pull(ctx context.Context, name string) error {
-	if has, err := p.present(ctx, name); has || err != nil {
-		return err
-	}
+// pull fetches an image, which is ours from then on.
+func (p *Provider) pull(ctx context.Context, name string) (*client.ImageInspectResult, error) {
 	p.log.Info("pulling image", "image", name)
 	auth, err := encodedCredentials(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := p.engine.ImagePull(ctx, name, client.ImagePullOptions{RegistryAuth: auth})
 	if err == nil {
 		err = resp.Wait(ctx)
 	}
-	return pullError(name, err)
+	if err != nil {
+		return nil, pullError(name, err)
+	}
+	image, err := p.inspect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if image == nil {
+		return nil, fmt.Errorf("image %s: the engine does not have it after it was pulled", name)
+	}
+	p.noted(p.ledger.note(entry{Name: name, ID: image.ID, Pulled: true}))
+	return image, nil
+}
+
+// noted tells that an image will be taken for one that is longer unused than it is, or for somebody else's.
+func (p *Provider) noted(err error) {
+	if err != nil {
+		p.log.Warn("use of image not noted", "error", err)
+	}
 }
 
 // pullError tells an image that does not exist, which no second try will bring, from a registry that is away.
 func pullError(name string, err error) error {
 	switch {
-	case err == nil:
-		return nil
 	case cerrdefs.IsNotFound(err), cerrdefs.IsUnauthorized(err), cerrdefs.IsPermissionDenied(err), cerrdefs.IsInvalidArgument(err),
 		saysAny(err, "manifest unknown", "not found", "access denied", "unauthorized", "no basic auth credentials"):
 		return fmt.Errorf("%w: pull %s: %w", sandbox.ErrBuild, name, err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -36,31 +35,28 @@ func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox
 	if spec.Compose, err = whole(*spec.Compose); err != nil {
 		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 	}
-	work, err := os.MkdirTemp("", "oddish-compose-*")
-	if err != nil {
-		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
-	}
-	defer os.RemoveAll(work) // all that is needed later is in the engine
-	for attempt := 1; ; attempt++ {
-		sb, err := p.tryProject(ctx, spec, work)
+	for attempt := 1; ; attempt++ { // a range may be another's, and an image pruned meanwhile
+		sb, err := p.tryProject(ctx, spec)
 		if err == nil {
 			return sb, nil
 		}
-		if attempt == subnetAttempts || ctx.Err() != nil || !saysAny(err, "Pool overlaps") {
+		if attempt == subnetAttempts || ctx.Err() != nil || !saysAny(err, "Pool overlaps", "No such image") {
 			return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 		}
 	}
 }
 
 // tryProject makes a sandbox of several services with networks in ranges that others may turn out to have.
-func (p *Provider) tryProject(ctx context.Context, spec sandbox.Spec, work string) (sandbox.Sandbox, error) {
+func (p *Provider) tryProject(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	name := compose.ProjectName(spec.Name)
 	files := compose.Files{Project: name, Dir: spec.Compose.Dir}
-	merged, err := p.merge(ctx, spec, work, &files)
+	var scratch compose.Scratch
+	defer scratch.Close() // all that is needed later is in the engine
+	merged, err := p.merge(ctx, spec, &scratch, &files)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.serviceImages(ctx, spec, merged, files); err != nil {
+	if err := p.serviceImages(ctx, spec, merged); err != nil {
 		return nil, err
 	}
 	sb, err := p.up(ctx, spec, files)
@@ -72,17 +68,21 @@ func (p *Provider) tryProject(ctx context.Context, spec sandbox.Spec, work strin
 }
 
 // merge writes the project that a trial gets of its compose files, and lets files name it alone.
-func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, work string, files *compose.Files) (*compose.Project, error) {
+func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, scratch *compose.Scratch, files *compose.Files) (*compose.Project, error) {
 	if !p.unsafe {
 		if err := compose.VetFiles(spec.Compose.Dir, spec.Compose.Files); err != nil {
 			return nil, err
 		}
 	}
-	base := compose.Base{Spec: spec, Command: []string{"sh", "-c", keepAlive}, Image: mainImage, Work: work}
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	base := compose.Base{Spec: spec, Command: []string{"sh", "-c", keepAlive}, Image: mainImage, Shm: sharedMemory(spec, engine)}
 	if spec.Image.Digest != "" {
 		base.Image = imageTag(spec.Image.Digest)
 	}
-	if err := writeFiles(base, work, files); err != nil {
+	if err := writeFiles(base, scratch, files); err != nil {
 		return nil, err
 	}
 	merged, err := p.plugin.Merge(ctx, *files)
@@ -106,17 +106,22 @@ func (p *Provider) merge(ctx context.Context, spec sandbox.Spec, work string, fi
 	for _, n := range notes {
 		p.log.Warn("compose: "+n, "sandbox_name", spec.Name)
 	}
+	return merged, writeMerged(merged, scratch, files)
+}
+
+// writeMerged lets files name a merged project alone.
+func writeMerged(merged *compose.Project, scratch *compose.Scratch, files *compose.Files) error {
 	data, err := merged.JSON()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	path, err := compose.Write(work, "project.json", data)
+	path, err := scratch.Write("project.json", data)
 	files.Names, files.EnvFile = []string{path}, ""
-	return merged, err
+	return err
 }
 
 // writeFiles puts our files before and after the task's.
-func writeFiles(base compose.Base, work string, files *compose.Files) error {
+func writeFiles(base compose.Base, scratch *compose.Scratch, files *compose.Files) error {
 	before, err := base.Before()
 	if err != nil {
 		return err
@@ -125,14 +130,14 @@ func writeFiles(base compose.Base, work string, files *compose.Files) error {
 	if err != nil {
 		return err
 	}
-	first, err := compose.Write(work, "before.json", before)
+	first, err := scratch.Write("before.json", before)
 	if err != nil {
 		return err
 	}
-	if files.EnvFile, err = compose.Write(work, "variables", compose.Environment(base.Variables())); err != nil {
+	if files.EnvFile, err = scratch.Write("variables", compose.Environment(base.Variables())); err != nil {
 		return err
 	}
-	last, err := compose.Write(work, "after.json", after)
+	last, err := scratch.Write("after.json", after)
 	files.Names = slices.Concat([]string{first}, base.Spec.Compose.Files, []string{last})
 	return err
 }
@@ -146,7 +151,7 @@ func (p *Provider) closing(base compose.Base, project string) (*compose.Closing,
 	if err != nil {
 		return nil, err
 	}
-	c := &compose.Closing{NameServer: nameServer(spec.Network), Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, Subnet: subnet, ImageTag: imageTag}
+	c := &compose.Closing{NameServer: nameServer(spec.Network), Base: base, Project: project, Labels: labels, Pids: pidsLimit, DigestLabel: labelDigest, Subnet: p.subnet, ImageTag: imageTag}
 	for _, m := range mounts {
 		c.Mounts = append(c.Mounts, compose.Mount{Source: m.Source, Target: m.Target})
 	}
@@ -154,14 +159,14 @@ func (p *Provider) closing(base compose.Base, project string) (*compose.Closing,
 }
 
 // serviceImages makes the images of all services ready, each once however many trials want it.
-func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project *compose.Project, files compose.Files) error {
+func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project *compose.Project) error {
 	for _, service := range slices.Sorted(slices.Values(project.Services())) {
 		image, build := project.Image(service)
 		var err error
 		switch {
 		case build:
 			err = p.shared(ctx, "build "+image, func(ctx context.Context) error {
-				return p.buildService(ctx, files, service, image, spec.Image.ForceBuild)
+				return p.buildService(ctx, spec, project, service, image)
 			})
 		case spec.Image.Digest != "" && image == imageTag(spec.Image.Digest):
 			_, err = p.image(ctx, spec.Image)
@@ -175,10 +180,10 @@ func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project
 	return nil
 }
 
-// buildService lets the plugin build an image unless it is there.
-func (p *Provider) buildService(ctx context.Context, files compose.Files, service, image string, force bool) error {
-	if !force {
-		if has, err := p.present(ctx, image); has || err != nil {
+// buildService lets the plugin build an image unless it is there. It has its own file of the project: the trial that began it may be gone meanwhile.
+func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project *compose.Project, service, image string) error {
+	if !spec.Image.ForceBuild {
+		if has, err := p.isBuilt(ctx, image); has || err != nil {
 			return err
 		}
 	}
@@ -186,8 +191,17 @@ func (p *Provider) buildService(ctx context.Context, files compose.Files, servic
 		return fmt.Errorf("wait for other image builds: %w", err)
 	}
 	defer p.builds.Release(1)
+	var scratch compose.Scratch
+	defer scratch.Close()
+	files := compose.Files{Project: project.Name(), Dir: spec.Compose.Dir}
+	if err := writeMerged(project, &scratch, &files); err != nil {
+		return err
+	}
 	p.log.Info("building image", "image", image, "service", service)
 	err := p.plugin.Build(ctx, files, service)
+	if err == nil {
+		p.noted(p.ledger.note(entry{Name: image}))
+	}
 	if err != nil && !networkTrouble(err) {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}

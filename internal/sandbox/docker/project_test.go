@@ -241,6 +241,36 @@ func TestServicesThatAnotherProcessStartedAreAttachedToAndRemoved(t *testing.T) 
 	}
 }
 
+func TestAnotherRangeIsChosenWhereOneIsTaken(t *testing.T) {
+	t.Parallel()
+	p, other := newProvider(t), newProvider(t)
+	needPlugin(t)
+	const taken = "198.19.255.224/27"
+	docker.SetSubnets(other, func() string { return taken })
+	start(t, other, project(t, "services: {main: {}}", nil))
+
+	asked := 0
+	docker.SetSubnets(p, func() string {
+		if asked++; asked < 3 {
+			return taken
+		}
+		return "198.19.255.192/27"
+	})
+	spec := project(t, "services: {main: {}}", nil)
+	spec.Owner += "-second"
+	start(t, p, spec)
+	if asked != 3 {
+		t.Errorf("asked for %d ranges, want 3", asked)
+	}
+
+	docker.SetSubnets(p, func() string { return taken })
+	spec.Owner += "-third"
+	if _, err := p.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "Pool overlaps") {
+		t.Errorf("with all ranges taken: %v", err)
+	}
+	nothingLeft(t, p, spec.Owner)
+}
+
 func TestServicesThatReachBeyondTheirSandboxAreRefused(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/errgroup"
@@ -40,16 +41,15 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := p.supported(spec); err != nil {
 		return nil, err
 	}
+	if err := p.room(ctx); err != nil {
+		return nil, fmt.Errorf("start container for %s: %w", spec.Name, err)
+	}
 	if spec.Compose != nil {
 		return p.startProject(ctx, spec)
 	}
-	image, err := p.image(ctx, spec.Image)
+	b, err := p.make(ctx, spec)
 	if err != nil {
 		return nil, err
-	}
-	b, err := p.create(ctx, spec, image)
-	if err != nil {
-		return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
 	}
 	err = b.boot(ctx)
 	if err == nil {
@@ -76,6 +76,23 @@ func (b *box) connect(ctx context.Context, spec sandbox.Spec) error {
 	return both.Wait()
 }
 
+// make makes the image ready and the container of it: once more if the image was pruned in between.
+func (p *Provider) make(ctx context.Context, spec sandbox.Spec) (*box, error) {
+	for again := false; ; again = true {
+		image, err := p.image(ctx, spec.Image)
+		if err != nil {
+			return nil, err
+		}
+		b, err := p.create(ctx, spec, image)
+		switch {
+		case err == nil:
+			return b, nil
+		case again || !cerrdefs.IsNotFound(err):
+			return nil, fmt.Errorf("create container for %s: %w", spec.Name, err)
+		}
+	}
+}
+
 // create makes the container. It waits for the engine even if ctx ends meanwhile, because a request that is
 // cut off may still be carried out, and nobody would know of the container.
 func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) (*box, error) {
@@ -84,7 +101,12 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
 	defer cancel()
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
 	host := hostConfig(spec)
+	host.ShmSize = sharedMemory(spec, engine)
 	switch {
 	case p.links(spec.Network):
 		host.NetworkMode = noNetwork
@@ -92,7 +114,6 @@ func (p *Provider) create(ctx context.Context, spec sandbox.Spec, image string) 
 	case spec.Network.Mode == sandbox.NetworkNone:
 		host.NetworkMode = noNetwork
 	}
-	var err error
 	if host.Mounts, err = p.mounts(spec); err != nil {
 		return nil, err
 	}
@@ -174,6 +195,16 @@ func hostConfig(spec sandbox.Spec) *container.HostConfig {
 		h.DeviceRequests = []container.DeviceRequest{{Count: n, Capabilities: [][]string{{"gpu"}}}}
 	}
 	return h
+}
+
+// sharedMemory is the size of /dev/shm. What is in it counts as the container's memory, so that limit is enough; docker's own 64 MB are too few for browsers. Without a limit
+// it is half of the machine's memory, as Linux has it.
+func sharedMemory(spec sandbox.Spec, engine *traits) int64 {
+	const least = 64 << 20
+	if n := spec.Resources.MemoryBytes; n > 0 {
+		return max(n, least)
+	}
+	return max(engine.memory/2, least)
 }
 
 // boot puts the folders in place that every sandbox has, and starts the container.

@@ -112,6 +112,8 @@ func (s *suite) limitCases() map[string]func(*testing.T) {
 		"the storage limit holds":                      s.storage,
 		"memory beyond the limit is ErrOutOfMemory":    s.memory,
 		"the clock, /dev/shm and temporary files work": s.basics,
+		"/dev/shm takes what a browser puts there":     s.sharedMemory,
+		"set-user-id programs run as their owner":      s.setUserID,
 	}
 }
 
@@ -149,6 +151,23 @@ func (s *suite) basics(t *testing.T) {
 	at, err := time.Parse("2006-01-02T15:04Z", now)
 	if err != nil || time.Since(at).Abs() > 5*time.Minute {
 		t.Errorf("the clock says %q", now)
+	}
+}
+
+// sharedMemory writes more than the 64 MB that docker gives by itself.
+func (s *suite) sharedMemory(t *testing.T) {
+	sb := s.start(t, func(spec *sandbox.Spec) { spec.Resources.MemoryBytes = 1 << 30 })
+	if got := exec(t, sb, sandbox.Command{Script: "head -c 200M /dev/zero >/dev/shm/big && stat -c %s /dev/shm/big", User: "nobody"}); got.stdout != "209715200\n" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// setUserID is what sudo and su need, which tasks with an agent of another user than root have.
+func (s *suite) setUserID(t *testing.T) {
+	sb := s.start(t)
+	sh(t, sb, "cp /usr/bin/id /usr/local/bin/id-of-root && chmod 4755 /usr/local/bin/id-of-root")
+	if got := exec(t, sb, sandbox.Command{Script: "id-of-root -u", User: "nobody"}); got.stdout != "0\n" {
+		t.Errorf("got %+v", got)
 	}
 }
 
