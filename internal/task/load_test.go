@@ -135,6 +135,7 @@ func TestLoadRefusesStrangeFiles(t *testing.T) {
 	})
 }
 
+// Harbor test list #37
 func TestStripCanary(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, in, want string }{

@@ -77,6 +77,7 @@ service = "db"
 	return writeTask(t, files)
 }
 
+// Harbor test list #31
 func TestWhatServicesLeaveIsCollected(t *testing.T) {
 	t.Parallel()
 	p := newComposed(t)

@@ -9,6 +9,8 @@ import (
 
 // Tasks that are wrong, or end badly, without harm to anybody else. They run side by side, as
 // a user's folder of tasks would.
+//
+// Harbor test list #4, #5, #6, #15
 func TestBrokenTasks(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {

@@ -17,7 +17,7 @@ func dialogue(t *testing.T, solve string) string {
 	t.Helper()
 	tasks := recipe{
 		solve: solve,
-		test:  "[ \"$(cat /shared/answer)\" = 'got: hello' ] && getent hosts db && echo 1 >/logs/verifier/reward.txt || echo 0 >/logs/verifier/reward.txt\n",
+		test:  "[ -e /begun ] && [ \"$(cat /shared/answer)\" = 'got: hello' ] && getent hosts db && echo 1 >/logs/verifier/reward.txt || echo 0 >/logs/verifier/reward.txt\n",
 		environment: `network_mode = "no-network"
 [environment.env]
 GREETING = "hello"
@@ -33,6 +33,7 @@ service = "db"
 	}.folder(t, "dialogue")
 	file := `services:
   main:
+    command: [bash, -c, "touch /begun; exec sleep infinity"]
     volumes: [shared:/shared]
     depends_on: {db: {condition: service_healthy}}
   db:
@@ -89,6 +90,7 @@ func (h *home) noServicesLeft() {
 	})
 }
 
+// Harbor test list #30, #31
 func TestAComposeTaskRunsWithItsServices(t *testing.T) {
 	t.Parallel()
 	h := newHome(t, kindDocker, needCompose(t)...)

@@ -235,3 +235,33 @@ func TestACancelledRunLeavesResultsAndNothingElse(t *testing.T) {
 		h.noSandboxLeft()
 	})
 }
+
+// What is secret is in no file that is kept: neither in what a run was told, nor in what a program says.
+//
+// Harbor test list #52
+func TestSecretsAreInNoFileOfATrial(t *testing.T) {
+	t.Parallel()
+	const given, known = "given-4c1b7a90e2", "known-77ab01c5d3"
+	dir := recipe{
+		solve: "echo $GIVEN_TOKEN; echo $RULES_TOKEN; echo $GIVEN_TOKEN >/logs/artifacts/kept\n",
+		test:  "echo $CHECK_TOKEN\n" + passes, further: "[verifier.env]\nCHECK_TOKEN = \"${RULES_TOKEN}\"\n",
+	}.folder(t, "secrets")
+	eachKind(t, func(t *testing.T, kind string) {
+		h := newHome(t, kind, "RULES_TOKEN="+known)
+		d, trial := h.runOne(dir, "oracle", "--yes", "--ae", "GIVEN_TOKEN="+given, "--ae", "RULES_TOKEN="+known)
+		passed().check(t, trial)
+		trialDir := h.trialDir(d.ExperimentID, "secrets")
+		for name, want := range map[string]string{
+			"agent/oracle.txt": "[REDACTED]\n[REDACTED]\n", "artifacts/logs/artifacts/kept": "[REDACTED]\n", "verifier/test-stdout.txt": "[REDACTED]\n",
+		} {
+			if got := fileOf(t, trialDir, name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+		if got := fileOf(t, trialDir, "config.json"); !strings.Contains(got, `"${RULES_TOKEN}"`) {
+			t.Errorf("config.json does not name the variable: %s", got)
+		}
+		noFileHolds(t, trialDir, given)
+		noFileHolds(t, trialDir, known)
+	})
+}

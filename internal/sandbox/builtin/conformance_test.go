@@ -9,6 +9,7 @@ import (
 	"oddish/internal/sandbox/sandboxtest"
 )
 
+// Harbor test list #25
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	p, public := newProvider(t), otherMachine(t)

@@ -175,6 +175,7 @@ func TestVariablesThatThePluginHeedsAreLeftOut(t *testing.T) {
 	}
 }
 
+// Harbor test list #41
 func TestProjectNamesAreLegalAndReadable(t *testing.T) {
 	t.Parallel()
 	got := ProjectName("Fix It!__AbC.9")

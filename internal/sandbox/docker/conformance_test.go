@@ -10,6 +10,7 @@ import (
 	"oddish/internal/sandbox/sandboxtest"
 )
 
+// Harbor test list #25
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	sandboxtest.Run(t, sandboxtest.Config{
