@@ -90,31 +90,23 @@ func (c *Client) Finish(ctx context.Context, jobID, lease string, in api.Finish)
 
 // TaskArchive opens the tar.gz of the job's task. The caller closes it.
 func (c *Client) TaskArchive(ctx context.Context, jobID, lease string) (io.ReadCloser, error) {
-	resp, err := c.open(ctx, call{
-		method: http.MethodGet, path: jobPath(jobID, "task"), header: fence(lease), repeat: repeatSafe,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
+	return c.openOfJob(ctx, jobID, lease, "task")
 }
 
 // Recording opens the model requests of the trial that the job replays, as it recorded them. The caller closes it. A *Error with status 410 if
 // there is none (any more).
 func (c *Client) Recording(ctx context.Context, jobID, lease string) (io.ReadCloser, error) {
-	resp, err := c.open(ctx, call{
-		method: http.MethodGet, path: jobPath(jobID, "recording"), header: fence(lease), repeat: repeatSafe,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
+	return c.openOfJob(ctx, jobID, lease, "recording")
 }
 
 // Source opens a tar of what the trial left that the job verifies again. The caller closes it. A *Error with status 410 if it was deleted.
 func (c *Client) Source(ctx context.Context, jobID, lease string) (io.ReadCloser, error) {
+	return c.openOfJob(ctx, jobID, lease, "source")
+}
+
+func (c *Client) openOfJob(ctx context.Context, jobID, lease, what string) (io.ReadCloser, error) {
 	resp, err := c.open(ctx, call{
-		method: http.MethodGet, path: jobPath(jobID, "source"), header: fence(lease), repeat: repeatSafe,
+		method: http.MethodGet, path: jobPath(jobID, what), header: fence(lease), repeat: repeatSafe,
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"oddish/internal/atif"
 )
 
+// Harbor test list #58
 func TestCodexsTokensAreParsedForEachStepAndInAll(t *testing.T) {
 	t.Parallel()
 	log := report(t, "codex", "testdata/codex/compaction")

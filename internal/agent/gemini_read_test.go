@@ -26,6 +26,7 @@ agent: It is red.`)
 	}
 }
 
+// Harbor test list #59
 func TestGeminisTokensAreParsed(t *testing.T) {
 	t.Parallel()
 	log := report(t, "gemini-cli", "testdata/gemini-cli/ok")

@@ -55,6 +55,7 @@ agent: ok
 user: The previous request exceeded the provider's size limit due `)
 }
 
+// Harbor test list #60
 func TestAnErrorEventOfOpencodeIsItsFailure(t *testing.T) {
 	t.Parallel()
 	d := definition(t, "opencode")

@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"internal/agent":          {"api", "internal/agent/terminus", "internal/llm", "internal/llm/usage", "internal/atif", "internal/sandbox", "internal/model", "internal/nearest", "internal/result", "internal/tarball"},
 	"internal/agent/agenttest": {"internal/agent", "internal/atif", "internal/llm", "internal/llm/fakellm", "internal/result",
 		"internal/sandbox", "internal/tarball"},
-	"internal/trial": {"api", "internal/agent", "internal/atif", "internal/model", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
+	"internal/trial": {"api", "internal/agent", "internal/atif", "internal/composefile", "internal/model", "internal/sandbox", "internal/task", "internal/result", "internal/tarball"},
 	"internal/worker": {"api", "client", "internal/agent", "internal/llm", "internal/llm/gateway", "internal/llm/price", "internal/llm/transcript", "internal/llm/upstream", "internal/llm/usage",
 		"internal/trial", "internal/sandbox", "internal/tarball", "internal/task", "internal/result", "internal/redact"},
 

@@ -47,6 +47,7 @@ func TestAWholeTrajectoryIsReadAndWrittenAsItWas(t *testing.T) {
 	}
 }
 
+// Harbor test list #53
 func TestEveryVersionOfATIFIsAccepted(t *testing.T) {
 	t.Parallel()
 	for _, v := range versions() {
@@ -68,6 +69,7 @@ func TestNullsOfOtherWritersAreAsIfTheyWereNotThere(t *testing.T) {
 // change is a fault that is put into the whole trajectory: new in the place of old; what the error says of it.
 type change struct{ old, new, want string }
 
+// Harbor test list #53
 func TestFaultsOfTrajectoriesAreToldWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	for rule, changes := range map[string]map[string]change{

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -89,10 +87,7 @@ func (a *App) importJobs(ctx context.Context, f *importFlags, paths []string) er
 func (a *App) findJobs(paths []string) ([]jobdir.Job, error) {
 	var jobs []jobdir.Job
 	for _, path := range paths {
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(a.Dir, path)
-		}
-		found, err := jobdir.Find(path)
+		found, err := jobdir.Find(a.path(path))
 		if err != nil {
 			return nil, usagef("%v", err)
 		}
@@ -143,11 +138,7 @@ func shownName(name string) string {
 
 // importReport tells how far an import is, now and then.
 func (a *App) importReport() func(jobdir.Imported) {
-	next := time.Now().Add(pullWords)
-	return func(d jobdir.Imported) {
-		if now := time.Now(); now.After(next) {
-			next = now.Add(pullWords)
-			a.note("%d of %s", d.New+d.Changed+d.Unchanged, plural(d.Trials, "trial"))
-		}
-	}
+	return nowAndThen(func(d jobdir.Imported) {
+		a.note("%d of %s", d.New+d.Changed+d.Unchanged, plural(d.Trials, "trial"))
+	})
 }

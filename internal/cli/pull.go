@@ -18,8 +18,8 @@ type pullFlags struct {
 	json            bool
 }
 
-// pullWords is how often, at most, a pull says how far it is.
-const pullWords = 2 * time.Second
+// progressWords is how often, at most, a pull or an import says how far it is.
+const progressWords = 2 * time.Second
 
 func (a *App) pullCommand() *cobra.Command {
 	f := &pullFlags{}
@@ -30,13 +30,8 @@ func (a *App) pullCommand() *cobra.Command {
 		Long: "Write the trials of an experiment that have ended, with all their files, to a job directory of the Harbor format, which Harbor's own programs read. " +
 			"What is there already stays: typed again, the command goes on where it was interrupted, and brings what has ended since.",
 		Example: "oddish pull calm-otter-k3f9\noddish pull calm-otter-k3f9 --out jobs/nightly",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("want one EXPERIMENT, by id or name")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.pull(cmd.Context(), f, args[0]) },
+		Args:    exactArgs("EXPERIMENT"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.pull(cmd.Context(), f, args[0]) },
 	}
 	cmd.Flags().StringVarP(&f.out, "out", "o", "", "`DIR`: the job directory (default: jobs/EXPERIMENT)")
 	cmd.Flags().StringVar(&f.tasks, "tasks", "", "`DIR`: folder with the tasks, for `harbor job resume`: paths in the files lead to it")
@@ -56,16 +51,14 @@ func (a *App) pull(ctx context.Context, f *pullFlags, idOrName string) error {
 	if err != nil {
 		return c.explain(err)
 	}
-	if f.tasks != "" && !filepath.IsAbs(f.tasks) {
-		f.tasks = filepath.Join(a.Dir, f.tasks)
+	if f.tasks != "" {
+		f.tasks = a.path(f.tasks)
 	}
 	dir := f.out
 	if dir == "" {
 		dir = filepath.Join("jobs", folderName(e.Name, e.ID))
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(a.Dir, dir)
-	}
+	dir = a.path(dir)
 	done, err := jobdir.Pull(ctx, c.client, e, dir, jobdir.Options{Report: a.pullReport(), Tasks: f.tasks})
 	if errors.Is(err, jobdir.ErrForeign) {
 		return usagef("%v: give another folder with --out", err)
@@ -98,11 +91,18 @@ func folderName(name, id string) string {
 
 // pullReport tells how far a pull is, now and then.
 func (a *App) pullReport() func(jobdir.Progress) {
-	next := time.Now().Add(pullWords)
-	return func(p jobdir.Progress) {
+	return nowAndThen(func(p jobdir.Progress) {
+		a.note("%d of %s, %.1f MB", p.Fetched+p.Kept, plural(p.Trials, "trial"), float64(p.Bytes)/1e6)
+	})
+}
+
+// nowAndThen calls tell every progressWords at most, and not at once.
+func nowAndThen[P any](tell func(P)) func(P) {
+	next := time.Now().Add(progressWords)
+	return func(p P) {
 		if now := time.Now(); now.After(next) {
-			next = now.Add(pullWords)
-			a.note("%d of %s, %.1f MB", p.Fetched+p.Kept, plural(p.Trials, "trial"), float64(p.Bytes)/1e6)
+			next = now.Add(progressWords)
+			tell(p)
 		}
 	}
 }

@@ -30,12 +30,7 @@ func (a *App) regradeCommand() *cobra.Command {
 		Example: "oddish regrade calm-otter-k3f9 -p my-tasks\noddish regrade calm-otter-k3f9 --task-version 3 -t 'net-*'",
 		Annotations: map[string]string{notesAnnotation: "With --json the document has: experiment, experiment_id, experiment_url, trials[{id,\nregrade_of, task, agent, model, before, after, error_type}] " +
 			"(null: no reward), and left_out[{id,\nreason}].\n\nExit status: 0 done, whatever the rewards; 1 failure; 2 usage; 130 interrupted (the\ntrials go on)."},
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return usagef("want one EXPERIMENT, by id or name")
-			}
-			return nil
-		},
+		Args: exactArgs("EXPERIMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.regrade(cmd.Context(), f, args[0]) },
 	}
 	fs := cmd.Flags()

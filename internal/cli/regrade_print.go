@@ -31,10 +31,7 @@ func (r *regrading) print(trials []api.Trial) error {
 		list = append(list, regradedTrial{t.ID, of.ID, names[t.TaskID], t.Agent, t.Model, of.Reward, t.Reward, t.ErrorType})
 	}
 	if r.json {
-		return r.printJSON(map[string]any{
-			"experiment": r.sub.experimentName, "experiment_id": r.sub.experimentID, "experiment_url": experimentURL(r.conn, r.sub.experimentID),
-			"trials": list, "left_out": r.leftOut,
-		})
+		return r.printDocument(list)
 	}
 	columns := []column{
 		{title: "TRIAL", least: 16, middle: true}, {title: "AGENT", least: 8}, {title: "MODEL", least: 8, middle: true},
@@ -57,6 +54,14 @@ func (r *regrading) print(trials []api.Trial) error {
 	out.line(experimentURL(r.conn, r.sub.experimentID))
 	r.tellLeftOut()
 	return nil
+}
+
+// printDocument prints the outcome as JSON.
+func (r *regrading) printDocument(trials []regradedTrial) error {
+	return r.printJSON(map[string]any{
+		"experiment": r.sub.experimentName, "experiment_id": r.sub.experimentID, "experiment_url": experimentURL(r.conn, r.sub.experimentID),
+		"trials": trials, "left_out": r.leftOut,
+	})
 }
 
 // changeCell is the difference of two rewards; "" if there is none.
@@ -95,10 +100,7 @@ func (r *regrading) tellLeftOut() {
 // printQueued ends a regrade that does not wait.
 func (r *regrading) printQueued() error {
 	if r.json {
-		return r.printJSON(map[string]any{
-			"experiment": r.sub.experimentName, "experiment_id": r.sub.experimentID, "experiment_url": experimentURL(r.conn, r.sub.experimentID),
-			"trials": []regradedTrial{}, "left_out": r.leftOut,
-		})
+		return r.printDocument([]regradedTrial{})
 	}
 	r.tellLeftOut()
 	return r.printSubmitted(r.conn, &runPlan{quiet: r.quiet}, &r.sub)

@@ -41,6 +41,11 @@ type foundBox struct {
 // trial is the id of its trial; empty: it is none's, as of an image build.
 func (b *foundBox) trial() string { return b.Labels["oddish.trial"] }
 
+// isNamed tells whether the name is the sandbox's, or its trial's.
+func (b *foundBox) isNamed(name string) bool {
+	return name == b.ID || name == b.Name || name == b.trial() || name == shortID(b.ID)
+}
+
 // state is what becomes of it.
 func (b *foundBox) state() string {
 	switch {
@@ -96,10 +101,11 @@ func (a *App) findBox(ctx context.Context, name string) (foundBox, error) {
 	}
 	var of []foundBox
 	for _, b := range found {
-		if b.ID == name || b.Name == name {
+		switch {
+		case !b.isNamed(name):
+		case b.trial() != name:
 			return b, nil
-		}
-		if b.trial() == name {
+		default:
 			of = append(of, b)
 		}
 	}
@@ -230,8 +236,7 @@ func (a *App) removeBoxes(ctx context.Context, names []string, orphans, yes bool
 	}
 	var gone []foundBox
 	for _, b := range found {
-		named := slices.ContainsFunc(names, func(n string) bool { return n == b.ID || n == b.Name || n == b.trial() || n == shortID(b.ID) })
-		if named || orphans && b.state() != "running" {
+		if slices.ContainsFunc(names, b.isNamed) || orphans && b.state() != "running" {
 			gone = append(gone, b)
 		}
 	}
@@ -240,7 +245,7 @@ func (a *App) removeBoxes(ctx context.Context, names []string, orphans, yes bool
 		return nil
 	}
 	for _, n := range names {
-		if !slices.ContainsFunc(gone, func(b foundBox) bool { return n == b.ID || n == b.Name || n == b.trial() || n == shortID(b.ID) }) {
+		if !slices.ContainsFunc(gone, func(b foundBox) bool { return b.isNamed(n) }) {
 			return notFound("`oddish sandbox list` lists them", "no sandbox here is of %s", n)
 		}
 	}

@@ -22,13 +22,8 @@ func (a *App) sandboxCopyCommand() *cobra.Command {
 		Long: "Copy a file or a folder between this machine and a sandbox; one of the two is SANDBOX:/PATH or TRIAL:/PATH. A folder's content comes into the target folder, a file into the target if that is " +
 			"a folder, else under its name. Links and what is no file stay behind on the way out.",
 		Example: "oddish sandbox cp hello-world-1a2b3c4d-0:/app ./app\noddish sandbox cp fix.py hello-world-1a2b3c4d-0:/app",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return usagef("want SOURCE and TARGET")
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.sandboxCopy(cmd.Context(), args[0], args[1]) },
+		Args:    exactArgs("SOURCE", "TARGET"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.sandboxCopy(cmd.Context(), args[0], args[1]) },
 	}
 }
 

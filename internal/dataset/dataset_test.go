@@ -137,6 +137,7 @@ func registryOf(t *testing.T, url string, old, latest string) string {
 	return file
 }
 
+// Harbor test list #39
 func TestADataSetOfARegistryIsFetchedAtItsCommits(t *testing.T) {
 	t.Parallel()
 	s := newSource(t)
@@ -428,6 +429,7 @@ func TestTwoTasksOfOneNameAreRefused(t *testing.T) {
 	}
 }
 
+// Harbor test list #38
 func TestTasksAreChosenByNameInTheirOrder(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -2,6 +2,7 @@ package dataset
 
 import "testing"
 
+// Harbor test list #39
 func TestVersionsAreOrderedAsPEP440Says(t *testing.T) {
 	t.Parallel()
 	ordered := []string{
@@ -24,6 +25,7 @@ func TestVersionsAreOrderedAsPEP440Says(t *testing.T) {
 	}
 }
 
+// Harbor test list #39
 func TestTheNewestVersionIsMeantWhenNoneIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

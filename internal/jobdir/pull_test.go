@@ -198,6 +198,7 @@ func TestATrialWhoseWorkerWasLostHasAResult(t *testing.T) {
 	}
 }
 
+// Harbor test list #46
 func TestFoldersOfOthersAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

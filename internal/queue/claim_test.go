@@ -41,6 +41,7 @@ func TestClaimHandsOverEverythingNeededToRun(t *testing.T) {
 	}
 }
 
+// Harbor test list #43
 func TestClaimKeepsToTheLimitOfEachKey(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{DefaultLimit: 3, Limits: map[string]int{"GPT-5": 2, "openai/stopped": 0}})
@@ -192,6 +193,7 @@ func TestPrioritiesHaveAVirtualTimeOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Harbor test list #42
 func TestKeysTakeTurns(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{DefaultLimit: 100})
@@ -220,6 +222,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	}
 }
 
+// Harbor test list #41
 func TestTrialNames(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ task, want string }{

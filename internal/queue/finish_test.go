@@ -61,6 +61,7 @@ func TestMainReward(t *testing.T) {
 	}
 }
 
+// Harbor test list #44
 func TestFailuresAreRetriedByTheirClass(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -51,6 +51,7 @@ func TestASweepThatIsSubmittedAgainMakesNothing(t *testing.T) {
 	f.wantResult(f.topUp("gpt-5", 5), f.ids(0, 1, 2), nil, f.ids(3, 4))
 }
 
+// Harbor test list #46
 func TestOnlyTrialsThatWaitRunOrSucceededCount(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, Options{DefaultLimit: 20})
@@ -79,6 +80,7 @@ func TestATrialThatWasToldToStopIsReplaced(t *testing.T) {
 	f.wantResult(f.topUp("gpt-5", 2), f.ids(1), f.ids(0), nil)
 }
 
+// Harbor test list #46
 func TestTrialsThatDifferAreNotCounted(t *testing.T) {
 	t.Parallel()
 	config := func(s *Submission) *api.SweepConfig { return &s.Sweep.Configs[0] }

@@ -15,6 +15,7 @@ func secrets(values ...string) *Secrets {
 	return s
 }
 
+// Harbor test list #52
 func TestSecretsAreTakenOut(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

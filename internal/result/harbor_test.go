@@ -11,6 +11,8 @@ import (
 )
 
 // TestSumsAreHarbors compares with what Harbor 0.26 made of the same eight trials; scripts/harbor-compat.sh asks the newest one.
+//
+// Harbor test list #48, #50
 func TestSumsAreHarbors(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join("testdata", "harbor-0.26")

@@ -8,6 +8,7 @@ import (
 	"oddish/api"
 )
 
+// Harbor test list #48
 func TestNewJob(t *testing.T) {
 	t.Parallel()
 	trial := func(name, agent, model, source string, rewards map[string]float64, exception string) Trial {

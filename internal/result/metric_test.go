@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+// Harbor test list #50, #51
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	with := func(rewards map[string]float64) Trial {

@@ -7,6 +7,7 @@ import (
 	"testing"
 )
 
+// Harbor test list #49
 func TestPassAtK(t *testing.T) {
 	t.Parallel()
 	trials := func(task string, rewards ...float64) []Trial {

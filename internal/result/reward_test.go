@@ -12,6 +12,7 @@ import (
 	"oddish/api"
 )
 
+// Harbor test list #2, #4, #5
 func TestReadRewards(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -55,6 +55,7 @@ func TestTrialsAreListedByQuery(t *testing.T) {
 	}
 }
 
+// Harbor test list #44, #46
 func TestFailedTrialsAreRetriedByQueryTaskExperimentOrID(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

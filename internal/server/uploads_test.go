@@ -205,6 +205,7 @@ func TestAnUploadUnderAnotherTasksIDIsRefused(t *testing.T) {
 	contains(t, r.refuses(409, "POST", "/tasks/upload/complete", c), "is named one")
 }
 
+// Harbor test list #41
 func TestTaskNamesAreCutToWhatIdsCanHold(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{

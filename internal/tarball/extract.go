@@ -20,7 +20,10 @@ func (u *unpacker) folder(name string) error {
 		return err
 	}
 	info, err := u.root.Lstat(name)
+	_, taken := u.seen[name]
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && taken:
+		return refuse("%s is a link, not a folder", name)
 	case errors.Is(err, fs.ErrNotExist):
 		if err := u.root.Mkdir(name, 0o755); err != nil {
 			return err
@@ -92,8 +95,11 @@ func (u *unpacker) hardLink(name string, h *tar.Header) error {
 }
 
 func (u *unpacker) link(name, target string) error {
-	if u.lenient {
+	if u.lenient && u.linksOf == "" {
 		return refuse("symbolic link")
+	}
+	if u.lenient {
+		target = relative(name, target, u.linksOf)
 	}
 	if err := checkLink(name, target); err != nil {
 		return refusal{err}
@@ -102,6 +108,10 @@ func (u *unpacker) link(name, target string) error {
 		return err
 	}
 	u.seen[name] = false
+	if u.lenient {
+		u.report.Links = append(u.report.Links, Link{name, target})
+		return nil
+	}
 	return u.root.Symlink(target, name)
 }
 

@@ -47,6 +47,9 @@ type UnpackOptions struct {
 	// symbolic links of every kind, are left out, files over the limit are cut, and
 	// the Report says so. Only a damaged stream and a failing disk are errors then.
 	Lenient bool
+	// LinksOf is, for a lenient Unpack, the absolute path that the folder had where the archive was made. If it is set, symbolic links that stay inside
+	// of the folder, also those by absolute paths, are told in Report.Links. They are not made, so that nothing ever follows one.
+	LinksOf string
 }
 
 // Report says what Unpack did.
@@ -55,6 +58,13 @@ type Report struct {
 	Bytes     int64    // their content
 	Skipped   []Skip   // left out, in order; only when lenient
 	Truncated []string // cut at a limit, by name; only when lenient
+	Links     []Link   // that stay inside, in order; only when UnpackOptions.LinksOf is set
+}
+
+// Link is a symbolic link that stays inside of its folder.
+type Link struct {
+	Name   string `json:"name"`   // clean, slash-separated, relative to the folder
+	Target string `json:"target"` // relative to the link's own folder
 }
 
 // Skip is a member that was left out.

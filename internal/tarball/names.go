@@ -58,6 +58,16 @@ func cleanName(name string) (string, error) {
 
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
+// relative gives the target of the link at name, in the folder that was at the absolute path top, relative to the link if it is an absolute path
+// in that folder, else as it is.
+func relative(name, target, top string) string {
+	below, ok := strings.CutPrefix(target, strings.TrimSuffix(top, "/")+"/")
+	if !ok {
+		return target
+	}
+	return strings.Repeat("../", strings.Count(name, "/")) + below
+}
+
 // checkLink says why the symbolic link at name (clean, its folders no links themselves) may
 // not point to target. Allowed are relative targets that lead up only at their
 // beginning and not above the top: since every link in a folder obeys this, no chain of them leaves it

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 )
@@ -19,6 +20,8 @@ type PackOptions struct {
 	Include func(rel string, isDir bool) bool
 	// Executable is the relative name of a file, or of a link to one below the folder, that is packed as executable whatever it is here; empty: none.
 	Executable string
+	// Links are packed as if they were in the folder. One that Pack would not pack if it were, or where something else is, is an error.
+	Links []Link
 }
 
 // Pack writes dir as a tar stream whose bytes depend only on the names, the contents and the
@@ -35,6 +38,9 @@ func Pack(w io.Writer, dir string, o PackOptions) error {
 	defer root.Close()
 	p := packer{root: root, tar: tar.NewWriter(w), include: o.Include, executable: behindLinks(dir, o.Executable)}
 	if err := fs.WalkDir(root.FS(), ".", p.visit); err != nil {
+		return fmt.Errorf("pack %s: %w", dir, err)
+	}
+	if err := p.links(o.Links); err != nil {
 		return fmt.Errorf("pack %s: %w", dir, err)
 	}
 	if err := p.tar.Close(); err != nil {
@@ -140,6 +146,36 @@ func (p *packer) link(rel string) error {
 	if err != nil {
 		return err
 	}
+	return p.symlink(rel, target)
+}
+
+// links packs links that are not in the folder.
+func (p *packer) links(list []Link) error {
+	names := map[string]bool{}
+	for _, l := range list {
+		if clean, err := cleanName(l.Name); err != nil || clean != l.Name || l.Name == "." || names[l.Name] {
+			return errors.Join(fmt.Errorf("%q: no name for a link", l.Name), err)
+		}
+		names[l.Name] = true
+	}
+	for _, l := range list {
+		for above := path.Dir(l.Name); above != "."; above = path.Dir(above) {
+			info, err := p.root.Lstat(above)
+			if names[above] || err == nil && !info.IsDir() {
+				return fmt.Errorf("%s: %s is no folder", l.Name, above)
+			}
+		}
+		if _, err := p.root.Lstat(l.Name); !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(fmt.Errorf("%s: something else than the link is there", l.Name), err)
+		}
+		if err := p.symlink(l.Name, l.Target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *packer) symlink(rel, target string) error {
 	if err := checkLink(rel, target); err != nil {
 		return fmt.Errorf("%s: %w", rel, err)
 	}

@@ -3,6 +3,7 @@ package tarball
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"io/fs"
 	"maps"
 	"net"
@@ -231,3 +232,47 @@ var errFullDisk = syscallError("disk full")
 type syscallError string
 
 func (e syscallError) Error() string { return string(e) }
+
+func TestLinksCanBePackedThatAreNotThere(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	write(t, src, map[string]string{"d/x": "X"})
+	var b bytes.Buffer
+	if err := Pack(&b, src, PackOptions{Links: []Link{{"near", "d/x"}, {"d/up", "../near"}, {"new/one", "../d"}}}); err != nil {
+		t.Fatal(err)
+	}
+	dst := t.TempDir()
+	if _, err := Unpack(&b, dst, UnpackOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"d/": "", "d/x": "X", "near": "-> d/x", "d/up": "-> ../near", "new/": "", "new/one": "-> ../d"}
+	if got := tree(t, dst); !maps.Equal(got, want) {
+		t.Errorf("unpacked is %v, want %v", got, want)
+	}
+}
+
+func TestLinksThatLeaveOrStandOnOthersAreNotPacked(t *testing.T) {
+	t.Parallel()
+	src := t.TempDir()
+	write(t, src, map[string]string{"d/x": "X"})
+	for name, links := range map[string][]Link{
+		"out":                     {{"a", "../secret"}},
+		"to a whole path":         {{"a", "/etc/passwd"}},
+		"out of a folder":         {{"d/a", "../../secret"}},
+		"where a file is":         {{"d/x", "y"}},
+		"where a folder is":       {{"d", "y"}},
+		"below a file":            {{"d/x/y", "z"}},
+		"below a link":            {{"l", "."}, {"l/up", ".."}},
+		"twice":                   {{"a", "b"}, {"a", "c"}},
+		"with a name that leaves": {{"../a", "b"}},
+		"with a whole name":       {{"/a", "b"}},
+		"in the folder's place":   {{".", "d"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if err := Pack(io.Discard, src, PackOptions{Links: links}); err == nil {
+				t.Error("it was packed")
+			}
+		})
+	}
+}

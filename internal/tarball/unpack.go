@@ -39,7 +39,7 @@ func Unpack(r io.Reader, dir string, o UnpackOptions) (Report, error) {
 	}
 	defer root.Close()
 	u := unpacker{
-		root: root, limits: o.Limits.orDefault(), skip: o.Skip, lenient: o.Lenient,
+		root: root, limits: o.Limits.orDefault(), skip: o.Skip, lenient: o.Lenient, linksOf: o.LinksOf,
 		seen: map[string]bool{}, folders: map[string]bool{".": true},
 	}
 	if err := u.run(r); err != nil {
@@ -74,9 +74,10 @@ type unpacker struct {
 	limits  Limits
 	skip    func(string) bool
 	lenient bool
+	linksOf string
 	report  Report
 
-	seen    map[string]bool // non-folders met so far; true: a regular file that was written
+	seen    map[string]bool // non-folders met so far, also links that are only told; true: a regular file that was written
 	folders map[string]bool // known to be real folders
 	members int
 	names   int   // bytes of all names

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -385,4 +386,32 @@ func FuzzUnpack(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestLinksThatStayInsideAreToldAndNotMade(t *testing.T) {
+	t.Parallel()
+	dir, check := jail(t)
+	report, err := Unpack(bytes.NewReader(archive(t,
+		file("lib/a", "A"), symlink("near", "lib/a"), symlink("lib/up", "../lib"), symlink("lib/whole", "/app/out/lib/a"), symlink("gone", "nothing"),
+		symlink("out", "../secret"), symlink("passwd", "/etc/passwd"), symlink("sibling", "/app/outer/x"), symlink("wound", "/app/out/lib/../../x"), symlink("lib/deep", "../../x"),
+		symlink("twice", "lib/a"), file("twice", "B"), file("lib/up/through", "C"), symlink("lib/up/more", "x"),
+	)), dir, UnpackOptions{Lenient: true, LinksOf: "/app/out"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check()
+	want := []Link{{"near", "lib/a"}, {"lib/up", "../lib"}, {"lib/whole", "../lib/a"}, {"gone", "nothing"}, {"twice", "lib/a"}}
+	if !slices.Equal(report.Links, want) {
+		t.Errorf("links are %v, want %v", report.Links, want)
+	}
+	if got := tree(t, dir); !maps.Equal(got, map[string]string{"lib/": "", "lib/a": "A"}) {
+		t.Errorf("the folder has %v", got)
+	}
+	var skipped []string
+	for _, s := range report.Skipped {
+		skipped = append(skipped, s.Name)
+	}
+	if want := []string{"out", "passwd", "sibling", "wound", "lib/deep", "twice", "lib/up/through", "lib/up/more"}; !slices.Equal(skipped, want) {
+		t.Errorf("left out are %v, want %v", skipped, want)
+	}
 }

@@ -52,6 +52,13 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 			map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: \"$HELD\"}\n"},
 			[]string{"W environment/docker-compose.yaml:2: reads the variable HELD of the worker, which is not set"},
 		},
+		"a compose file of a verifier that is no YAML": {
+			map[string]string{"task.toml": complete + "[verifier.environment]\n", "tests/docker-compose.yaml": "services:\n  db: {image: x\n"}, []string{"E tests/docker-compose.yaml:"},
+		},
+		"a variable that the compose file of a verifier is not given": {
+			map[string]string{"task.toml": complete + "[verifier.environment]\n", "tests/docker-compose.yaml": "services:\n  db: {image: \"$HELD\"}\n"},
+			[]string{"W tests/docker-compose.yaml:2: reads the variable HELD of the worker, which is not set"},
+		},
 		"a service that the compose file does not have": {
 			map[string]string{"task.toml": "artifacts = [{source = \"/x\", service = \"bd\"}]\n" + complete, "environment/docker-compose.yaml": "services:\n  db: {image: x}\n"},
 			[]string{"E task.toml: names the service bd, which environment/docker-compose.yaml does not have: db"},

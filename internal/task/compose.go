@@ -24,29 +24,76 @@ func (t *Task) ComposeVars() ([]composefile.Variable, error) {
 	if !t.HasCompose() {
 		return nil, nil
 	}
-	f, err := composefile.Load(t.ComposePath())
+	return composeVars(t.ComposePath(), t.Config.Environment.Env)
+}
+
+// VerifierComposePath is the absolute path of the compose file beside the tests of a verifier with a sandbox of its own; empty: it has none.
+func (p *Part) VerifierComposePath() string {
+	path := filepath.Join(p.VerifierContext, ComposeFile)
+	if p.Verifier.Environment == nil || !isFile(path) {
+		return ""
+	}
+	return path
+}
+
+// VerifierComposeVars is ComposeVars for the file of VerifierComposePath.
+func (p *Part) VerifierComposeVars() ([]composefile.Variable, error) {
+	path := p.VerifierComposePath()
+	if path == "" {
+		return nil, nil
+	}
+	return composeVars(path, p.Verifier.Environment.Env)
+}
+
+func composeVars(path string, set map[string]string) ([]composefile.Variable, error) {
+	f, err := composefile.Load(path)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(f.Variables, func(v composefile.Variable) bool {
-		_, own := t.Config.Environment.Env[v.Name]
+		_, own := set[v.Name]
 		return own || slices.Contains(composeKnown, v.Name)
 	}), nil
 }
 
-// compose looks at the compose file without the plugin that will read it.
+// compose looks at the compose files without the plugin that will read them.
 func (c *checker) compose(t *Task, o CheckOptions) {
-	if !t.HasCompose() {
-		return
+	if t.HasCompose() {
+		c.environmentCompose(t, o)
 	}
-	file := EnvironmentDir + "/" + ComposeFile
-	f, err := composefile.Load(t.ComposePath())
+	var seen []string // steps without tests of their own share the task's
+	for _, p := range t.Parts() {
+		path := p.VerifierComposePath()
+		if path == "" || slices.Contains(seen, path) {
+			continue
+		}
+		seen = append(seen, path)
+		file, _ := filepath.Rel(t.Dir, path)
+		if c.composeFile(filepath.ToSlash(file), path) != nil {
+			vars, _ := p.VerifierComposeVars() // read just now
+			c.composeVars(filepath.ToSlash(file), vars, o)
+		}
+	}
+}
+
+// composeFile reads a compose file; nil: it cannot be read, which it tells.
+func (c *checker) composeFile(file, path string) *composefile.File {
+	f, err := composefile.Load(path)
 	if e := (*composefile.Error)(nil); errors.As(err, &e) {
 		c.fault(file, e.Line, "is no valid YAML: %s", e.Msg)
-		return
+		return nil
 	}
 	if err != nil {
 		c.fault(file, 0, "cannot be read: %v", err)
+		return nil
+	}
+	return f
+}
+
+func (c *checker) environmentCompose(t *Task, o CheckOptions) {
+	file := EnvironmentDir + "/" + ComposeFile
+	f := c.composeFile(file, t.ComposePath())
+	if f == nil {
 		return
 	}
 	for _, service := range t.services() {
@@ -55,6 +102,11 @@ func (c *checker) compose(t *Task, o CheckOptions) {
 		}
 	}
 	vars, _ := t.ComposeVars() // read just now
+	c.composeVars(file, vars, o)
+}
+
+// composeVars tells of variables that nothing sets.
+func (c *checker) composeVars(file string, vars []composefile.Variable, o CheckOptions) {
 	for _, v := range vars {
 		if v.Optional {
 			continue

@@ -177,6 +177,7 @@ func TestParseFillsDefaults(t *testing.T) {
 	}
 }
 
+// Harbor test list #24, #25
 func TestParseUnderstandsOldForms(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -259,6 +260,7 @@ task.toml:24: unknown: unknown key, ignored`
 	}
 }
 
+// Harbor test list #24
 func TestParseErrorsNameThePlace(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, toml, want string }{

@@ -27,6 +27,7 @@ var digestFiles = map[string]string{
 	"solution/solve.sh": "#!/bin/sh\n", "solution/solve.sh~": "junk\n",
 }
 
+// Harbor test list #40
 func TestDigestVectors(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, ignore, want string }{

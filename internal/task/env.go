@@ -48,7 +48,7 @@ func resolve(value string, getenv func(string) (string, bool)) (string, error) {
 }
 
 // HostVars lists the variables of the host that running the task reads, sorted: those named by templates in the environment and
-// verifier tables, also of steps, and, for the oracle, in the solution's, and those of the compose file that the host has. A variable with a default is read only if isSet says that the host
+// verifier tables, also of steps, and, for the oracle, in the solution's, and those of compose files that the host has. A variable with a default is read only if isSet says that the host
 // has it.
 func (t *Task) HostVars(oracle bool, isSet func(name string) bool) []string {
 	c := &t.Config
@@ -67,6 +67,10 @@ func (t *Task) HostVars(oracle bool, isSet func(name string) bool) []string {
 	}
 	names := TemplateVars(isSet, envs...)
 	vars, _ := t.ComposeVars() // a file that cannot be read is told of elsewhere
+	for _, p := range t.Parts() {
+		more, _ := p.VerifierComposeVars()
+		vars = append(vars, more...)
+	}
 	for _, v := range vars {
 		if isSet(v.Name) {
 			names = append(names, v.Name)

@@ -2,7 +2,6 @@ package task
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 )
 
@@ -26,13 +25,6 @@ func (t *Task) Unsupported() []string {
 		at := fmt.Sprintf("steps.%s", s.Name)
 		add(!services && otherService(s.Artifacts), "artifacts of another service than %s without environment/%s", ServiceMain, ComposeFile)
 		unsupportedVerifier(&s.Verifier, at+".verifier", services, add)
-	}
-	for _, p := range t.Parts() {
-		if p.Verifier.Environment == nil || !isFile(filepath.Join(p.VerifierContext, ComposeFile)) {
-			continue // a separate verifier is one container
-		}
-		rel, err := filepath.Rel(t.Dir, filepath.Join(p.VerifierContext, ComposeFile))
-		add(err == nil, "%s", filepath.ToSlash(rel))
 	}
 	return list
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"oddish/internal/agent"
 	"oddish/internal/result"
 	"oddish/internal/sandbox"
+	"oddish/internal/tarball"
 	"oddish/internal/task"
 )
 
@@ -41,6 +43,10 @@ type manifestEntry struct {
 	Type        string  `json:"type"`   // file or directory
 	Status      string  `json:"status"` // ok, failed, empty or skipped
 	Service     *string `json:"service"`
+
+	// What a store of files does not keep, and a verifier that is handed the artifact needs; names are relative to the destination.
+	Links      []tarball.Link `json:"links,omitempty"`      // symbolic links that stay inside of the artifact
+	Executable []string       `json:"executable,omitempty"` // files with the execute bit; "." is the artifact itself
 }
 
 // newArtifacts gives what is to be fetched: /logs/artifacts first, unless it is declared, then the
@@ -144,19 +150,15 @@ func (r *run) collectOne(ctx context.Context, a artifact, e *manifestEntry, left
 		if isDir {
 			e.Type = typeDirectory
 		}
-		var files int
-		var bytes int64
+		var report tarball.Report
 		if isDir {
-			files, bytes, err = r.fetchFolder(ctx, box, source, dst, left, excluder(a.exclude))
+			report, err = r.fetchFolder(ctx, box, source, dst, left, excluder(a.exclude))
 		} else {
-			files, bytes, err = r.fetchFile(ctx, box, source, dst, left)
+			report, err = r.fetchFile(ctx, box, source, dst, left)
 		}
-		left = max(left-bytes, 1)
-		switch {
-		case err == nil && files == 0 && isDir:
-			e.Status = statusEmpty
-		case err == nil:
-			e.Status = statusOK
+		left = max(left-report.Bytes, 1)
+		if err == nil {
+			err = e.describe(dst, report)
 		}
 	}
 	if err != nil {
@@ -188,36 +190,56 @@ func (r *run) locate(ctx context.Context, box sandbox.Sandbox, a artifact) (stri
 	return source, code == 0, err
 }
 
-func (r *run) fetchFolder(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64, skip func(string) bool) (int, int64, error) {
+func (r *run) fetchFolder(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64, skip func(string) bool) (tarball.Report, error) {
 	if err := os.MkdirAll(dst, 0o755); err != nil {
-		return 0, 0, err
+		return tarball.Report{}, err
 	}
-	report, err := r.fetch(ctx, box, source, dst, left, skip)
-	return report.Files, report.Bytes, err
+	return r.fetchWith(ctx, box, source, dst, tarball.UnpackOptions{Skip: skip, LinksOf: source, Limits: tarball.Limits{Bytes: left}})
 }
 
 // fetchFile fetches a file, which comes under its base name, to dst.
-func (r *run) fetchFile(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64) (int, int64, error) {
+func (r *run) fetchFile(ctx context.Context, box sandbox.Sandbox, source, dst string, left int64) (tarball.Report, error) {
 	temp, err := os.MkdirTemp(r.Dir, ".artifact-*")
 	if err != nil {
-		return 0, 0, err
+		return tarball.Report{}, err
 	}
 	defer os.RemoveAll(temp)
-	report, err := r.fetch(ctx, box, source, temp, left, nil)
+	report, err := r.fetch(ctx, box, source, temp, left)
 	if err != nil {
-		return 0, report.Bytes, err
+		return report, err
 	}
 	got := filepath.Join(temp, path.Base(source))
 	if _, err := os.Lstat(got); err != nil {
-		return 0, report.Bytes, errors.New("it is not a regular file")
+		return report, errors.New("it is not a regular file")
 	}
 	if err := os.MkdirAll(filepath.Dir(dst), 0o755); err != nil {
-		return 0, report.Bytes, err
+		return report, err
 	}
 	if err := os.Rename(got, dst); err != nil {
-		return 0, report.Bytes, fmt.Errorf("place artifact: %w", err)
+		return report, fmt.Errorf("place artifact: %w", err)
 	}
-	return 1, report.Bytes, nil
+	return report, nil
+}
+
+// describe says what was fetched to dst.
+func (e *manifestEntry) describe(dst string, report tarball.Report) error {
+	e.Status = statusOK
+	if e.Type == typeDirectory && report.Files+len(report.Links) == 0 {
+		e.Status = statusEmpty
+	}
+	e.Links = report.Links
+	return filepath.WalkDir(dst, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || info.Mode()&0o111 == 0 {
+			return err
+		}
+		rel, err := filepath.Rel(dst, name)
+		e.Executable = append(e.Executable, filepath.ToSlash(rel))
+		return err
+	})
 }
 
 // guessType says what an artifact that is not there would have been.

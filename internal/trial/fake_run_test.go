@@ -89,6 +89,7 @@ func TestJournalTellsPhasesSandboxAndProcesses(t *testing.T) {
 	}
 }
 
+// Harbor test list #17, #18, #19
 func TestFailures(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -216,6 +217,7 @@ func TestFakeScriptOfTheTaskGivesWayToTheRun(t *testing.T) {
 	wantReward(t, Run(t.Context(), c).Finish, map[string]float64{"a": 1, "b": 2})
 }
 
+// Harbor test list #22
 func TestHealthcheck(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -291,6 +293,7 @@ func interruptedIn(t *testing.T, kwargs map[string]string, cause error) (Config,
 	return c, p, o, s
 }
 
+// Harbor test list #45
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	for phase, kwargs := range phaseKwargs {
@@ -385,6 +388,7 @@ func scripted(a agentScript) func(string, agent.Options) (agent.Agent, error) {
 	return func(string, agent.Options) (agent.Agent, error) { return a, nil }
 }
 
+// Harbor test list #20
 func TestAgentErrors(t *testing.T) {
 	t.Parallel()
 	hang := func(ctx context.Context, _ agent.Env) error { <-ctx.Done(); return ctx.Err() }
@@ -587,6 +591,7 @@ func TestProcessesThatCannotBeKilledAreATimeoutAndEndTheTrial(t *testing.T) {
 	}
 }
 
+// Harbor test list #27, #29
 func TestProviderLimitsAreChecked(t *testing.T) {
 	t.Parallel()
 	hostless := "[environment]\n"
@@ -682,6 +687,7 @@ func TestSandboxSpec(t *testing.T) {
 	}
 }
 
+// Harbor test list #52
 func TestSecretsAreMaskedInWhatIsWrittenDown(t *testing.T) {
 	t.Parallel()
 	c, _ := faked(t, nil)

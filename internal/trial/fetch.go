@@ -24,7 +24,12 @@ const maxNotes = 20
 
 // fetch copies src out of the sandbox into dst (a folder), which is at most most bytes; links and what is over
 // the limits is left out and noted in trial.log.
-func (r *run) fetch(ctx context.Context, box sandbox.Sandbox, src, dst string, most int64, skip func(string) bool) (tarball.Report, error) {
+func (r *run) fetch(ctx context.Context, box sandbox.Sandbox, src, dst string, most int64) (tarball.Report, error) {
+	return r.fetchWith(ctx, box, src, dst, tarball.UnpackOptions{Limits: tarball.Limits{Bytes: most}})
+}
+
+// fetchWith is fetch with options; of the limits only that of all bytes.
+func (r *run) fetchWith(ctx context.Context, box sandbox.Sandbox, src, dst string, o tarball.UnpackOptions) (tarball.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	pr, pw := io.Pipe()
@@ -35,10 +40,8 @@ func (r *run) fetch(ctx context.Context, box sandbox.Sandbox, src, dst string, m
 		sent <- err
 		pw.CloseWithError(err)
 	}()
-	report, err := tarball.Unpack(pr, dst, tarball.UnpackOptions{
-		Lenient: true, Skip: skip,
-		Limits: tarball.Limits{Bytes: most, FileBytes: min(most, maxFetchFile), Files: r.maxFiles},
-	})
+	o.Lenient, o.Limits.FileBytes, o.Limits.Files = true, min(o.Limits.Bytes, maxFetchFile), r.maxFiles
+	report, err := tarball.Unpack(pr, dst, o)
 	r.note(src, report)
 	select {
 	case e := <-sent: // Download ended first: its error is the cause of Unpack's
@@ -76,7 +79,7 @@ func (r *run) note(src string, report tarball.Report) {
 
 // fetchAgentLogs copies the agent's log folder into the trial directory.
 func (r *run) fetchAgentLogs(ctx context.Context) error {
-	_, err := r.fetch(ctx, r.box, agent.LogsDir, r.step.agentDir(), maxFetchBytes, nil)
+	_, err := r.fetch(ctx, r.box, agent.LogsDir, r.step.agentDir(), maxFetchBytes)
 	if errors.Is(err, sandbox.ErrNotFound) {
 		return nil
 	}

@@ -56,7 +56,7 @@ func (r *run) handOverOne(ctx context.Context, e manifestEntry) error {
 	if err := r.asRoot(ctx, box, "hand-over", clear); err != nil {
 		return err
 	}
-	return agent.UploadDir(ctx, box, from, target, tarball.PackOptions{})
+	return agent.UploadDir(ctx, box, from, target, tarball.PackOptions{Links: e.Links})
 }
 
 // agentWorkdir is where relative artifacts were found: asked for by this process, or by the one that collected them.

@@ -18,6 +18,7 @@ func test(body string) map[string]string {
 	return map[string]string{"tests/test.sh!": "#!/bin/bash\n" + body}
 }
 
+// Harbor test list #1, #2, #3, #4, #5, #6, #7, #8
 func TestRewards(t *testing.T) {
 	t.Parallel()
 	const out = " >/logs/verifier/"
@@ -67,6 +68,7 @@ func TestRewards(t *testing.T) {
 	}
 }
 
+// Harbor test list #9, #10, #11, #12
 func TestTestScript(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -141,6 +143,7 @@ if kill "$(cat /app/pid)"; then echo 1; else echo 0; fi >/logs/verifier/reward.t
 	wantReward(t, o.Finish, map[string]float64{"reward": 1})
 }
 
+// Harbor test list #13, #14
 func TestVerifierEnvironment(t *testing.T) {
 	t.Parallel()
 	toml := taskFiles(nil)["task.toml"] + "[verifier.env]\nA = \"${HOST_A}\"\nB = \"task\"\nC = \"${UNSET:-fallback}\"\n"
@@ -170,6 +173,7 @@ func TestVerifierEnvironment(t *testing.T) {
 	}
 }
 
+// Harbor test list #15
 func TestOracle(t *testing.T) {
 	t.Parallel()
 	t.Run("runs the solution with its environment and keeps its output", func(t *testing.T) {
@@ -213,6 +217,7 @@ func TestOracle(t *testing.T) {
 	})
 }
 
+// Harbor test list #16
 func TestNopLeavesEverythingUntouched(t *testing.T) {
 	t.Parallel()
 	p := newLocal(t)
@@ -226,6 +231,7 @@ func TestNopLeavesEverythingUntouched(t *testing.T) {
 	}
 }
 
+// Harbor test list #23
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	toml := taskFiles(nil)["task.toml"] + "[agent]\nuser = \"worker\"\n[verifier]\nuser = 1000\n"
@@ -241,6 +247,7 @@ func TestUsers(t *testing.T) {
 	}
 }
 
+// Harbor test list #17, #18
 func TestTimeouts(t *testing.T) {
 	t.Parallel()
 	t.Run("an agent out of time is still verified", func(t *testing.T) {
@@ -274,6 +281,7 @@ func TestTimeouts(t *testing.T) {
 	})
 }
 
+// Harbor test list #32
 func TestArtifacts(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{
@@ -327,6 +335,7 @@ ln -s /etc/passwd dir/passwd
 	}
 }
 
+// Harbor test list #28
 func TestEnvironmentFilesAreUploaded(t *testing.T) {
 	t.Parallel()
 	const listing = "ls -A /app; echo 1 >/logs/verifier/reward.txt"

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -170,9 +171,12 @@ func (b *localBox) Upload(_ context.Context, dst string, r io.Reader) error {
 			return err
 		}
 		name := b.host(path.Join(dst, h.Name))
-		if h.Typeflag == tar.TypeDir {
+		switch h.Typeflag {
+		case tar.TypeDir:
 			err = os.MkdirAll(name, 0o755)
-		} else {
+		case tar.TypeSymlink:
+			err = os.Symlink(h.Linkname, name)
+		default:
 			var data []byte
 			if data, err = io.ReadAll(tr); err == nil {
 				err = os.WriteFile(name, []byte(b.translate(string(data))), fs.FileMode(h.Mode))
@@ -210,6 +214,7 @@ func (b *localBox) Download(_ context.Context, src string, w io.Writer) error {
 		link := ""
 		if info.Mode()&fs.ModeSymlink != 0 {
 			link, _ = os.Readlink(p)
+			link = strings.TrimPrefix(link, b.root)
 		}
 		h, err := tar.FileInfoHeader(info, link)
 		if err != nil {

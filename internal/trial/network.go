@@ -55,14 +55,18 @@ func (r *run) saveNetworkLog(ctx context.Context, box sandbox.Sandbox) {
 	if !can {
 		return
 	}
-	dir := r.dir
-	if r.step != nil && r.step.box != nil && r.step.box.ID() == box.ID() {
-		dir = r.step.verifierDir()
-	}
-	err := r.writeNetworkLog(ctx, logger, filepath.Join(dir, result.NetworkFile))
+	err := r.writeNetworkLog(ctx, logger, filepath.Join(r.logsOf(box), result.NetworkFile))
 	if err != nil {
 		r.log.Warn("log of connections not kept", "error", err)
 	}
+}
+
+// logsOf gives the folder for what a sandbox tells of itself.
+func (r *run) logsOf(box sandbox.Sandbox) string {
+	if r.step != nil && r.step.box != nil && r.step.box.ID() == box.ID() {
+		return r.step.verifierDir()
+	}
+	return r.dir
 }
 
 // writeNetworkLog writes no file where nothing was tried.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -81,7 +82,28 @@ func (r *run) takeLeft() error {
 			return result.Errorf(result.RegradeError, "trial %s: the list of its artifacts names %q, which is no path in its folder", r.Spec.AgentConfig.Regrade, e.Destination)
 		}
 	}
+	if err := r.makeExecutable(list); err != nil {
+		return result.Errorf(result.RegradeError, "trial %s: %w", r.Spec.AgentConfig.Regrade, err)
+	}
 	return r.checkLeft(list)
+}
+
+// makeExecutable sets the execute bits, which what keeps files does not keep.
+func (r *run) makeExecutable(list []manifestEntry) error {
+	root, err := os.OpenRoot(r.dir) // which no name leaves
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, e := range list {
+		for _, name := range e.Executable {
+			err := root.Chmod(filepath.Join(filepath.FromSlash(e.Destination), filepath.FromSlash(name)), 0o755)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("make a file of artifact %s executable: %w", e.Source, err)
+			}
+		}
+	}
+	return nil
 }
 
 // checkLeft looks whether each artifact that the task declares was looked for in the source trial, and whether it is known where those with relative

@@ -74,6 +74,22 @@ func TestWhatWasNotThereIsMissingForTheVerifierToo(t *testing.T) {
 	wantReward(t, o.Finish, map[string]float64{"reward": 0})
 }
 
+func TestLinksAndProgramsAreThereWhenVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	task := linkedTask(t)
+	first := Run(t.Context(), config(t, newLocal(t), task))
+	for _, name := range []string{"app/out/lib/run", "app/tool"} { // what keeps files keeps no modes
+		if err := os.Chmod(filepath.Join(first.Dir, result.ArtifactsDir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o, p := regrade(t, first.Dir, task, nil)
+	wantFinish(t, o.Finish, api.StatusSuccess, "", "")
+	if got := strings.ReplaceAll(readFile(t, o, "verifier/test-stdout.txt"), p.boxes[0].root, ""); got != linksFound {
+		t.Errorf("the tests found\n%s\nwant\n%s", got, linksFound)
+	}
+}
+
 func TestWhatTheAgentUsedAndItsOwnErrorStay(t *testing.T) {
 	t.Parallel()
 	first := Run(t.Context(), config(t, newLocal(t), gradedTask(t, outArtifact, "41")))
@@ -109,6 +125,14 @@ func TestWhatCannotBeVerifiedAgainIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(hostile, result.ArtifactsDir, result.ManifestFile), []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	hostileMode := t.TempDir()
+	if err := os.CopyFS(hostileMode, os.DirFS(first.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	list = `[{"source": "/app/out", "destination": "artifacts/app/out", "type": "directory", "status": "ok", "executable": ["../../../../x"]}]`
+	if err := os.WriteFile(filepath.Join(hostileMode, result.ArtifactsDir, result.ManifestFile), []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	disable := func(c *Config) {
 		yes := true
 		c.Spec.Harbor.Verifier = &api.VerifierConfig{Disable: &yes}
@@ -122,6 +146,7 @@ func TestWhatCannotBeVerifiedAgainIsRefused(t *testing.T) {
 		"no verification":          {first.Dir, gradedTask(t, outArtifact, "41"), "verification is disabled", disable},
 		"an artifact that is new":  {first.Dir, gradedTask(t, "artifacts = [\"/app/out\", \"/app/more\"]\n", "41"), "artifact /app/more, which the task now hands to its verifier, was not collected", nil},
 		"a list that leads out":    {hostile, gradedTask(t, outArtifact, "41"), "no path in its folder", nil},
+		"a mode that leads out":    {hostileMode, gradedTask(t, outArtifact, "41"), "path escapes", nil},
 		"a trial without a list":   {without, gradedTask(t, outArtifact, "41"), "no list of its artifacts", nil},
 		"a trial without a result": {t.TempDir(), gradedTask(t, outArtifact, "41"), "result.json", nil},
 	} {

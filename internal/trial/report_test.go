@@ -144,6 +144,7 @@ func TestWithoutAnyRecordThereIsNoTrajectory(t *testing.T) {
 	}
 }
 
+// Harbor test list #57
 func TestTheCostOfClaudeComesFromItsResultAndFromPricesWhenItWasKilled(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -50,7 +50,11 @@ func (r *run) planVerifier(p *plan, s *stepPlan) error {
 		}
 	}
 	sep.spec.Name = r.Spec.TrialName + verifierSuffix
-	if err := r.verifierImage(p, s, sep); err != nil {
+	choose := r.verifierImage
+	if s.VerifierComposePath() != "" {
+		choose = r.verifierServices
+	}
+	if err := choose(p, s, sep); err != nil {
 		return err
 	}
 	s.separate = sep
@@ -81,6 +85,33 @@ func (r *run) verifierImage(p *plan, s *stepPlan, sep *separatePlan) error {
 	default:
 		return result.Errorf(result.UnsupportedTaskError, "the separate verifier has no image that the %s sandbox can run: give it a Dockerfile beside its tests, which copies them to /tests, or a docker_image with them",
 			r.Provider.Kind())
+	}
+	return nil
+}
+
+// verifierServices says what services a separate verifier is one of, and refuses a provider that has none.
+func (r *run) verifierServices(p *plan, s *stepPlan, sep *separatePlan) error {
+	can, env := r.Provider.Capabilities(), s.Verifier.Environment
+	file, err := filepath.Rel(p.task.Dir, s.VerifierComposePath())
+	if err != nil {
+		return result.Errorf(result.OSError, "%w", err)
+	}
+	if !can.Compose {
+		return result.Errorf(result.UnsupportedTaskError, "the %s sandbox runs no services, and the separate verifier has %s: use --env docker", r.Provider.Kind(), file)
+	}
+	vars, err := s.VerifierComposeVars()
+	if err != nil {
+		return result.Errorf(result.ValueError, "%s: %w", file, err)
+	}
+	digest, err := p.task.VerifierDigest(&s.Part)
+	if err != nil {
+		return result.Errorf(result.OSError, "%w", err)
+	}
+	sep.spec.Compose = &sandbox.Compose{Dir: s.VerifierContext, Files: []string{s.VerifierComposePath()}, Digest: digest, Env: r.composeEnv(vars, sep.spec.Env)}
+	image := &sep.spec.Image
+	image.Reference = env.DockerImage
+	if _, err := os.Stat(filepath.Join(s.VerifierContext, task.Dockerfile)); err == nil && image.Reference == "" {
+		image.Context, image.Digest = s.VerifierContext, digest
 	}
 	return nil
 }

@@ -64,6 +64,49 @@ echo 1 >/logs/verifier/reward.txt
 	}
 }
 
+// linkedTask is a task whose agent leaves links and a program, and whose verifier, in a sandbox of its own, tells what of them it finds.
+func linkedTask(t *testing.T) string {
+	return separateTask(t, "artifacts = [\"/app/out\", \"/app/tool\"]\n", map[string]string{
+		"tests/Dockerfile": "FROM scratch\n", "tests/answer": "42\n",
+		"solution/solve.sh!": `#!/bin/bash
+mkdir -p /app/out/lib; cd /app/out; echo '#!/bin/bash' >lib/run; chmod +x lib/run; echo text >lib/text
+printf '#!/bin/bash\n' >/app/tool; chmod 755 /app/tool; echo secret >/app/secret
+ln -s lib/run run; ln -s ../run lib/back; ln -s lib folder; ln -s "$PWD/lib/text" whole
+ln -s ../secret near; ln -s /tests/answer answer; ln -s lib/../../secret wound; ln -s /app/secret far
+`,
+		"tests/test.sh!": `#!/bin/bash
+cd /app/out
+for f in run lib/back folder whole near answer wound far; do [ -L $f ] && echo "$f -> $(readlink $f)"; done
+for f in run folder/run /app/tool lib/text; do [ -x $f ] && echo "$f runs"; done
+cat folder/text whole
+echo 1 >/logs/verifier/reward.txt
+`,
+	})
+}
+
+// What linkedTask's verifier finds. A link that left, as one to the answer, would let the verifier read elsewhere what it takes for the agent's work.
+const linksFound = "run -> lib/run\nlib/back -> ../run\nfolder -> lib\nwhole -> lib/text\nrun runs\nfolder/run runs\n/app/tool runs\ntext\ntext\n"
+
+func TestLinksThatStayInAnArtifactReachASeparateVerifierAndOthersDoNot(t *testing.T) {
+	t.Parallel()
+	p := newLocal(t)
+	o := Run(t.Context(), config(t, p, linkedTask(t)))
+	wantFinish(t, o.Finish, api.StatusSuccess, "", "")
+	got := strings.ReplaceAll(readFile(t, o, "verifier/test-stdout.txt"), p.boxes[1].root, "")
+	if got != linksFound {
+		t.Errorf("the tests found\n%s\nwant\n%s", got, linksFound)
+	}
+	if exists(o, "artifacts/app/out/run") || !exists(o, "artifacts/app/out/lib/run") {
+		t.Error("a link was made on this machine, or a file is missing")
+	}
+	log := readFile(t, o, "trial.log")
+	for _, name := range []string{"near", "answer", "wound", "far"} {
+		if !strings.Contains(log, "file="+name+" ") {
+			t.Errorf("trial.log does not say that %s was left out", name)
+		}
+	}
+}
+
 func TestCollectCommandsRunBeforeArtifactsAreTaken(t *testing.T) {
 	t.Parallel()
 	p := newLocal(t)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"oddish/internal/composefile"
 	"oddish/internal/result"
 	"oddish/internal/sandbox"
 	"oddish/internal/task"
@@ -22,10 +23,11 @@ func (r *run) planCompose(p *plan, force bool) error {
 	if err != nil {
 		return result.Errorf(result.OSError, "%w", err)
 	}
-	env, err := r.composeEnv(p)
+	vars, err := t.ComposeVars()
 	if err != nil {
-		return err
+		return result.Errorf(result.ValueError, "environment/%s: %w", task.ComposeFile, err)
 	}
+	env := r.composeEnv(vars, p.spec.Env)
 	p.spec.Compose = &sandbox.Compose{Dir: t.ContextDir(), Files: []string{t.ComposePath()}, Digest: digest, Env: env}
 	image := &p.spec.Image
 	image.Reference = t.Config.Environment.DockerImage
@@ -35,12 +37,8 @@ func (r *run) planCompose(p *plan, force bool) error {
 	return nil
 }
 
-// composeEnv gives the variables of the compose file, of those that the worker may tell, and [environment].env.
-func (r *run) composeEnv(p *plan) (map[string]string, error) {
-	vars, err := p.task.ComposeVars()
-	if err != nil {
-		return nil, result.Errorf(result.ValueError, "environment/%s: %w", task.ComposeFile, err)
-	}
+// composeEnv gives the variables of a compose file, of those that the worker may tell, and those that the environment sets.
+func (r *run) composeEnv(vars []composefile.Variable, set map[string]string) map[string]string {
 	env := map[string]string{}
 	for _, v := range vars {
 		if value, ok := r.Getenv(v.Name); ok {
@@ -50,10 +48,10 @@ func (r *run) composeEnv(p *plan) (map[string]string, error) {
 		}
 	}
 	r.tellSecrets(nil, env)
-	for name, value := range p.spec.Env {
+	for name, value := range set {
 		env[name] = value
 	}
-	return env, nil
+	return env
 }
 
 // service gives the sandbox of a service; the main one for no name.
@@ -68,7 +66,8 @@ func (r *run) service(ctx context.Context, name string) (sandbox.Sandbox, error)
 	return services.Service(ctx, name)
 }
 
-// saveServiceLogs keeps what the services have said, the main one's too if it said anything. What fails is told, and harms no result.
+// saveServiceLogs keeps what the services have said, the main one's too if it said anything: of the agent's sandbox in the trial's folder, of a separate
+// verifier's beside its logs. What fails is told, and harms no result.
 func (r *run) saveServiceLogs(ctx context.Context, box sandbox.Sandbox) {
 	services, ok := sandbox.As[sandbox.Services](box)
 	if !ok {
@@ -82,7 +81,7 @@ func (r *run) saveServiceLogs(ctx context.Context, box sandbox.Sandbox) {
 			continue
 		}
 		if log.Len() > 0 {
-			err = r.writeServiceLog(name, log.Bytes())
+			err = writeServiceLog(filepath.Join(r.logsOf(box), result.ServicesDir), name, log.Bytes())
 		}
 	}
 	if err != nil {
@@ -90,11 +89,10 @@ func (r *run) saveServiceLogs(ctx context.Context, box sandbox.Sandbox) {
 	}
 }
 
-func (r *run) writeServiceLog(name string, log []byte) error {
+func writeServiceLog(dir, name string, log []byte) error {
 	if !filepath.IsLocal(name) || filepath.Base(name) != name {
 		return fmt.Errorf("the service %q has no name for a file", name)
 	}
-	dir := filepath.Join(r.dir, result.ServicesDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type composed struct {
 func newComposed(t *testing.T) *composed {
 	l := newLocal(t)
 	l.caps.Compose = true
-	return &composed{l, make(chan sandbox.Spec, 1)}
+	return &composed{l, make(chan sandbox.Spec, 2)}
 }
 
 func (c *composed) Start(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
@@ -77,6 +77,15 @@ service = "db"
 	return writeTask(t, files)
 }
 
+// verifierServices is a task with services for its verifier alone; environment stands in [verifier.environment].
+func verifierServices(environment string) map[string]string {
+	return map[string]string{
+		"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"] + "[verifier.environment]\n" + environment,
+		"tests/docker-compose.yaml": "services: {db: {image: x}}\n",
+	}
+}
+
+// Harbor test list #31
 func TestWhatServicesLeaveIsCollected(t *testing.T) {
 	t.Parallel()
 	p := newComposed(t)
@@ -118,6 +127,36 @@ func TestWhatServicesLeaveIsCollected(t *testing.T) {
 	}
 }
 
+func TestASeparateVerifierHasServicesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	p := newComposed(t)
+	dir := writeTask(t, map[string]string{
+		"task.toml":                 taskFiles(nil)["task.toml"] + "[verifier.environment]\nworkdir = \"/app\"\nenv = {WORD = \"hello\"}\n",
+		"tests/Dockerfile":          "FROM scratch\n",
+		"tests/docker-compose.yaml": "services:\n  db: {image: \"${WORD}${GIVEN}${HELD}\"}\n",
+		"solution/solve.sh!":        "#!/bin/bash\necho made >/logs/artifacts/made\n",
+	})
+	c := config(t, p, dir)
+	c.Getenv = func(name string) (string, bool) { return "value", name == "GIVEN" }
+	o := Run(t.Context(), c)
+	wantFinish(t, o.Finish, api.StatusFailed, result.FileNotFoundError, api.ClassPermanent) // its image brings no tests here
+	agents, verifiers := <-p.specs, <-p.specs
+	if agents.Compose != nil {
+		t.Errorf("the agent's sandbox has %+v", agents.Compose)
+	}
+	want := filepath.Join(dir, "tests")
+	got := verifiers.Compose
+	if got == nil || got.Dir != want || len(got.Files) != 1 || got.Files[0] != filepath.Join(want, "docker-compose.yaml") || got.Digest == "" || verifiers.Image.Context != want {
+		t.Fatalf("the verifier's sandbox is %+v of %+v", got, verifiers.Image)
+	}
+	if len(got.Env) != 2 || got.Env["WORD"] != "hello" || got.Env["GIVEN"] != "value" {
+		t.Errorf("its compose file sees %v", got.Env)
+	}
+	if text := readFile(t, o, "verifier/services/db.log"); text != "db was here\n" {
+		t.Errorf("the log of its service is %q", text)
+	}
+}
+
 func TestServicesAreRefusedBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -125,8 +164,10 @@ func TestServicesAreRefusedBeforeAnythingStarts(t *testing.T) {
 		changes map[string]string
 		want    string
 	}{
-		"where the sandbox has none": {false, nil, "use --env docker"},
-		"with a file that is broken": {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml"},
+		"where the sandbox has none":                {false, nil, "use --env docker"},
+		"of a verifier, where the sandbox has none": {false, verifierServices(""), "the separate verifier has tests/docker-compose.yaml: use --env docker"},
+		"of a verifier, in a file that is broken":   {true, map[string]string{"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"] + "[verifier.environment]\n", "tests/docker-compose.yaml": "services: [\n"}, "tests/docker-compose.yaml"},
+		"with a file that is broken":                {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

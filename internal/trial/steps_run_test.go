@@ -321,6 +321,7 @@ func (c counting) Run(_ context.Context, env agent.Env, instruction string) erro
 	return nil
 }
 
+// Harbor test list #37
 func TestEachStepHasAnAgentOfItsOwnThatIsSetUpOnce(t *testing.T) {
 	t.Parallel()
 	p := fake.New()
@@ -501,6 +502,7 @@ func (b *switchingBox) Stop(ctx context.Context) error {
 	return b.Box.Stop(ctx)
 }
 
+// Harbor test list #26
 func TestTheNetworkPolicyHoldsForItsPhaseAlone(t *testing.T) {
 	t.Parallel()
 	p := &switching{Provider: fake.New()}
@@ -513,6 +515,7 @@ func TestTheNetworkPolicyHoldsForItsPhaseAlone(t *testing.T) {
 	}
 }
 
+// Harbor test list #27
 func TestAPolicyThatCannotBeSwitchedIsRefusedBeforeAnythingStarts(t *testing.T) {
 	t.Parallel()
 	p := newLocal(t)

@@ -20,6 +20,7 @@ import (
 	"oddish/internal/task"
 )
 
+// Harbor test list #21
 func TestTimeoutMultipliers(t *testing.T) {
 	t.Parallel()
 	tk := &task.Task{Config: task.Config{

@@ -223,7 +223,7 @@ func (r *run) readRewards(ctx context.Context, box sandbox.Sandbox) (map[string]
 			if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
 				continue
 			}
-			_, err := r.fetch(ctx, box, verifierDir+"/"+name, dir, result.MaxRewardBytes+1, nil)
+			_, err := r.fetch(ctx, box, verifierDir+"/"+name, dir, result.MaxRewardBytes+1)
 			if err != nil && !errors.Is(err, sandbox.ErrNotFound) {
 				return nil, fetchFailed(err)
 			}
@@ -242,7 +242,7 @@ func fetchFailed(err error) error {
 // fetchVerifierLogs copies the verifier's log folder into the trial directory; a missing one counts as empty.
 func (r *run) fetchVerifierLogs(ctx context.Context, box sandbox.Sandbox) (tarball.Report, error) {
 	r.closeLive()
-	report, err := r.fetch(ctx, box, verifierDir, r.step.verifierDir(), maxFetchBytes, nil)
+	report, err := r.fetch(ctx, box, verifierDir, r.step.verifierDir(), maxFetchBytes)
 	if errors.Is(err, sandbox.ErrNotFound) {
 		return report, nil
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -8,41 +9,56 @@ import (
 
 // Tasks that are wrong, or end badly, without harm to anybody else. They run side by side, as
 // a user's folder of tasks would.
+//
+// Harbor test list #4, #5, #6, #15
 func TestBrokenTasks(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {
-		h := newHome(t, kind)
-		tasks := t.TempDir()
-		cases := brokenTasks()
-		for name, c := range cases {
-			c.write(t, tasks, name)
-		}
-		d := h.runTasks(tasks, "oracle", "--max-attempts", "1")
-		if len(d.Trials) != len(cases) {
-			t.Fatalf("%d trials of %d tasks", len(d.Trials), len(cases))
-		}
-		for _, trial := range d.Trials {
-			c := cases[trial.Task]
-			c.want[kind].check(t, trial)
-			if c.look != nil {
-				c.look(t, h.trialDir(d.ExperimentID, trial.Task), trial)
-			}
-		}
-		h.waitJobDir(d.ExperimentID, len(cases))
-		h.healthy()
-		h.noSandboxLeft()
+		newHome(t, kind).runCases(kind, brokenTasks())
 	})
 }
 
-// broken is a task, what must come of it, and what else to look at.
-type broken struct {
+// taskCase is a task, what must come of it, and what else to look at.
+type taskCase struct {
 	recipe
-	want verdicts
-	look func(t *testing.T, dir string, trial trialOfRun)
+	files map[string]string // further ones, or others
+	plain string            // a file without its execute bit
+	want  verdicts
+	look  func(t *testing.T, dir string, trial trialOfRun)
 }
 
-func brokenTasks() map[string]broken {
-	return map[string]broken{
+// runCases runs the tasks side by side with their own solutions and wants of each what must come of it.
+func (h *home) runCases(kind string, cases map[string]taskCase, more ...string) {
+	h.t.Helper()
+	tasks := h.t.TempDir()
+	for name, c := range cases {
+		c.write(h.t, tasks, name)
+		put(h.t, filepath.Join(tasks, name), c.files)
+		if c.plain == "" {
+			continue
+		}
+		if err := os.Chmod(filepath.Join(tasks, name, c.plain), 0o644); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	d := h.runTasks(tasks, "oracle", append([]string{"--max-attempts", "1"}, more...)...)
+	if len(d.Trials) != len(cases) {
+		h.t.Fatalf("%d trials of %d tasks", len(d.Trials), len(cases))
+	}
+	for _, trial := range d.Trials {
+		c := cases[trial.Task]
+		c.want[kind].check(h.t, trial)
+		if c.look != nil {
+			c.look(h.t, h.trialDir(d.ExperimentID, trial.Task), trial)
+		}
+	}
+	h.waitJobDir(d.ExperimentID, len(cases))
+	h.healthy()
+	h.noSandboxLeft()
+}
+
+func brokenTasks() map[string]taskCase {
+	return map[string]taskCase{
 		"reward-empty": {
 			recipe: recipe{test: ": >/logs/verifier/reward.txt\n"},
 			want:   everywhere(failed("RewardFileEmptyError")),

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -17,7 +18,7 @@ func dialogue(t *testing.T, solve string) string {
 	t.Helper()
 	tasks := recipe{
 		solve: solve,
-		test:  "[ \"$(cat /shared/answer)\" = 'got: hello' ] && getent hosts db && echo 1 >/logs/verifier/reward.txt || echo 0 >/logs/verifier/reward.txt\n",
+		test:  "[ -e /begun ] && [ \"$(cat /shared/answer)\" = 'got: hello' ] && getent hosts db && echo 1 >/logs/verifier/reward.txt || echo 0 >/logs/verifier/reward.txt\n",
 		environment: `network_mode = "no-network"
 [environment.env]
 GREETING = "hello"
@@ -33,6 +34,7 @@ service = "db"
 	}.folder(t, "dialogue")
 	file := `services:
   main:
+    command: [bash, -c, "touch /begun; exec sleep infinity"]
     volumes: [shared:/shared]
     depends_on: {db: {condition: service_healthy}}
   db:
@@ -89,6 +91,7 @@ func (h *home) noServicesLeft() {
 	})
 }
 
+// Harbor test list #30, #31
 func TestAComposeTaskRunsWithItsServices(t *testing.T) {
 	t.Parallel()
 	h := newHome(t, kindDocker, needCompose(t)...)
@@ -114,6 +117,46 @@ func TestAComposeTaskRunsWithItsServices(t *testing.T) {
 	}
 	if err != nil || len(manifest) != 2 || manifest[0].Service != nil || manifest[1].Service == nil || *manifest[1].Service != "db" {
 		t.Errorf("manifest %s, %v", data, err)
+	}
+	h.noServicesLeft()
+}
+
+// The verifier's own services are there while the tests run, with what the agent left, and the agent knows nothing of them.
+func TestASeparateVerifierRunsWithItsServices(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, kindDocker, needCompose(t)...)
+	tasks := recipe{
+		solve:   "getent hosts judge && exit 1\necho work >/logs/artifacts/work\n",
+		test:    "cp /logs/artifacts/work /shared/question\nuntil [ -s /shared/answer ]; do sleep 0.1; done\ngetent hosts judge >/dev/null && cat /shared/answer >/logs/verifier/reward.txt\n",
+		further: "[verifier.environment]\nnetwork_mode = \"no-network\"\nenv = {REWARD = \"0.5\"}\n",
+	}.folder(t, "judged")
+	put(t, filepath.Join(tasks, "judged"), map[string]string{
+		"tests/Dockerfile": "FROM debian:bookworm-slim\nCOPY . /tests/\n",
+		"tests/docker-compose.yaml": `services:
+  main: {volumes: [shared:/shared], depends_on: [judge]}
+  judge:
+    image: debian:bookworm-slim
+    environment: {REWARD: "${REWARD}"}
+    volumes: [shared:/shared]
+    command:
+      - bash
+      - -c
+      - |
+        echo the judge waits
+        until [ "$$(cat /shared/question)" = work ]; do sleep 0.1; done
+        echo $$REWARD >/shared/new && mv /shared/new /shared/answer
+        exec sleep infinity
+volumes: {shared: }
+`,
+	})
+	run, trial := h.runOne(tasks, "oracle", "--max-attempts", "1")
+	scored(0.5).check(t, trial)
+	dir := h.trialDir(run.ExperimentID, "judged")
+	if got := fileOf(t, dir, "verifier/services/judge.log"); !strings.HasPrefix(got, "the judge waits\n") {
+		t.Errorf("the log of the service is %q", got)
+	}
+	if got := fileOf(t, dir, "agent/oracle.txt"); got != "" {
+		t.Errorf("the agent said %q", got)
 	}
 	h.noServicesLeft()
 }

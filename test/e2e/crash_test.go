@@ -10,6 +10,8 @@ import (
 
 // A server that is killed loses nothing: its client goes on when it is there again, its trials run to their end, and what
 // it left is removed. The trials that ran are taken over when their leases end, which takes a minute.
+//
+// Harbor test list #47
 func TestKilledServer(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {

@@ -26,6 +26,8 @@ func exampleNames(t *testing.T) []string {
 
 // The solution of every example passes, and doing nothing does not, in each kind of sandbox. The second
 // run finds the server of the first and uploads nothing.
+//
+// Harbor test list #16
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	eachKind(t, func(t *testing.T, kind string) {

@@ -32,6 +32,7 @@ cat /app/starts /app/tests
 	}
 }
 
+// Harbor test list #47
 func TestAKilledWorkerGoesOnWithItsTrials(t *testing.T) {
 	t.Parallel()
 	for name, stages := range map[string][]api.Stage{

@@ -7,11 +7,17 @@ import (
 	"testing"
 )
 
-// put writes more files into a task that a recipe has written.
+// put writes more files into a task that a recipe has written; one with no text goes.
 func put(t *testing.T, task string, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
 		path := filepath.Join(task, filepath.FromSlash(name))
+		if text == "" {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}

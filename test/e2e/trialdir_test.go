@@ -41,12 +41,27 @@ func checkTrialDir(t *testing.T, dir string, trial trialOfRun) {
 	if got, want := result.VerifierResult.Rewards["reward"], trial.Rewards["reward"]; got != want || len(result.VerifierResult.Rewards) != len(trial.Rewards) {
 		t.Errorf("result.json of %s has the rewards %v, the document %v", dir, result.VerifierResult.Rewards, trial.Rewards)
 	}
-	checkManifest(t, filepath.Join(dir, "artifacts", "manifest.json"))
 	if !strings.Contains(readFile(t, filepath.Join(dir, "trial.log")), "sandbox started") {
 		t.Errorf("trial.log of %s does not tell of the sandbox", dir)
 	}
+	steps, err := filepath.Glob(filepath.Join(dir, "steps", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if steps == nil {
+		steps = []string{dir}
+	}
+	for _, step := range steps {
+		checkStepDir(t, step, trial.Agent)
+	}
+}
+
+// checkStepDir wants what came of a step, or of a task without steps.
+func checkStepDir(t *testing.T, dir, agent string) {
+	t.Helper()
+	checkManifest(t, filepath.Join(dir, "artifacts", "manifest.json"))
 	readFile(t, filepath.Join(dir, "verifier", "test-stdout.txt"))
-	if trial.Agent == "oracle" {
+	if agent == "oracle" {
 		readFile(t, filepath.Join(dir, "agent", "oracle.txt"))
 	}
 	text, json := filepath.Join(dir, "verifier", "reward.txt"), filepath.Join(dir, "verifier", "reward.json")

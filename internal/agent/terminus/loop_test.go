@@ -92,6 +92,8 @@ func answer(complete bool, keys ...string) string {
 }
 
 // Harbor's list of tests, no. 55.
+//
+// Harbor test list #55
 func TestItEndsWhenTheModelSaysTwiceThatItIsDone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 )
 
 // Harbor's list of tests, no. 54.
+//
+// Harbor test list #54
 func TestJSONAnswers(t *testing.T) {
 	t.Parallel()
 	const good = `{"analysis":"a","plan":"p","commands":[{"keystrokes":"ls\n","duration":0.1}],"task_complete":false}`
@@ -131,6 +133,8 @@ func TestOnlyWholeXMLIsSalvaged(t *testing.T) {
 }
 
 // Harbor's list of tests, no. 56.
+//
+// Harbor test list #56
 func TestObservationsAreCutBetweenCharacters(t *testing.T) {
 	t.Parallel()
 	short := strings.Repeat("a", maxObservation)

@@ -10,6 +10,7 @@ import (
 	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
+// Harbor test list #25
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	p, public := newProvider(t), machine.Other(t)

@@ -37,6 +37,7 @@ func connect(addr string) string {
 case $e in open) echo open;; *refused*) echo refused;; *) echo closed;; esac`, host, port)
 }
 
+// Harbor test list #25
 func TestNetwork(t *testing.T) {
 	t.Parallel()
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "host") }))

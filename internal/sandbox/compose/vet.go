@@ -62,7 +62,7 @@ func inside(dir, base, path string) (whole, why string) {
 		return "", "cannot be read"
 	}
 	if rel, err := filepath.Rel(root, real); err != nil || !filepath.IsLocal(rel) {
-		return "", "is not in the task's environment/"
+		return "", "is not in the folder of the compose file"
 	}
 	return path, ""
 }

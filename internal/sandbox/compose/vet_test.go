@@ -42,9 +42,9 @@ func TestVetRefusesWhatReachesBeyondTheSandbox(t *testing.T) {
 		"a folder of the task":          {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/data"}]}}}`, ""},
 		"a build in the task":           {`{"services": {"db": {"build": {"context": "DIR/db", "dockerfile": "Dockerfile"}}}}`, ""},
 		"the namespace of a service":    {`{"services": {"db": {"network_mode": "service:main", "pid": "service:main"}}}`, ""},
-		"a folder of the machine":       {`{"services": {"db": {"volumes": [{"type": "bind", "source": "/etc"}]}}}`, "services.db.volumes: /etc, which is not in the task's environment/"},
-		"a link out of the task":        {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/etc"}]}}}`, "is not in the task's environment/"},
-		"a parent of the task":          {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/.."}]}}}`, "is not in the task's environment/"},
+		"a folder of the machine":       {`{"services": {"db": {"volumes": [{"type": "bind", "source": "/etc"}]}}}`, "services.db.volumes: /etc, which is not in the folder of the compose file"},
+		"a link out of the task":        {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/etc"}]}}}`, "is not in the folder of the compose file"},
+		"a parent of the task":          {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/.."}]}}}`, "is not in the folder of the compose file"},
 		"a folder that is not there":    {`{"services": {"db": {"volumes": [{"type": "bind", "source": "DIR/none"}]}}}`, "does not exist"},
 		"a named pipe":                  {`{"services": {"db": {"volumes": [{"type": "npipe", "source": "p"}]}}}`, "services.db.volumes of type npipe"},
 		"privileges":                    {`{"services": {"db": {"privileged": true}}}`, "services.db.privileged"},
@@ -175,6 +175,7 @@ func TestVariablesThatThePluginHeedsAreLeftOut(t *testing.T) {
 	}
 }
 
+// Harbor test list #41
 func TestProjectNamesAreLegalAndReadable(t *testing.T) {
 	t.Parallel()
 	got := ProjectName("Fix It!__AbC.9")

@@ -8,6 +8,7 @@ import (
 	"oddish/internal/sandbox/sandboxtest/machine"
 )
 
+// Harbor test list #25
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	public := machine.Other(t)

@@ -148,6 +148,7 @@ func TestServicesReachEachOtherByName(t *testing.T) {
 	nothingLeft(t, p, spec.Owner)
 }
 
+// Harbor test list #30
 func TestServicesReachEachOtherUnderEveryPolicy(t *testing.T) {
 	t.Parallel()
 	p := newProvider(t)

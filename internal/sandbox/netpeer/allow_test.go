@@ -33,6 +33,7 @@ func allow(t testing.TB, hosts ...string) *Allow {
 	return a
 }
 
+// Harbor test list #26
 func TestAllowGoesByNamesAndAddresses(t *testing.T) {
 	t.Parallel()
 	a := allow(t, "example.com", "*.example.org", "203.0.113.5", "198.51.100.0/24", "10.1.2.3", "127.0.0.1", "169.254.169.254")

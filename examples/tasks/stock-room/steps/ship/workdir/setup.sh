@@ -1,0 +1,3 @@
+# Run in the working directory, as the agent's user, before the step.
+set -e
+chmod 444 orders.txt
