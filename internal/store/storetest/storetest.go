@@ -2,10 +2,14 @@
 package storetest
 
 import (
+	"context"
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 
 	"oddish/internal/store"
@@ -58,8 +62,37 @@ func run(t testing.TB, driver, dsn, statements string) {
 // Open opens and migrates a database of the test's own, which is closed at its end.
 func Open(t testing.TB) *store.DB {
 	t.Helper()
-	return OpenURL(t, URL(t))
+	address := URL(t)
+	if file, is := strings.CutPrefix(address, "sqlite:///"); is {
+		migrated, err := template()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, migrated, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return OpenURL(t, address)
 }
+
+// template is the file of a migrated SQLite database. Tests start with copies of it: migrations take most of a short test's time, above all
+// under the race detector.
+var template = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "oddish-template-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "oddish.db")
+	db, err := store.Open(context.Background(), "sqlite:///"+file, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(db.Migrate(context.Background()), db.Close()); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(file)
+})
 
 // OpenURL is Open for a database that may exist.
 func OpenURL(t testing.TB, url string) *store.DB {
