@@ -347,6 +347,7 @@ type Trial struct {
 	PriceVersion   *string            `json:"price_version"`
 	ModelUsage     []ModelUsage       `json:"model_usage" doc:"of each model that was called, once the trial has ended; null: unknown"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`
+	Steps          []TrialStep        `json:"steps" doc:"of a task with steps, those that were begun, once the run has ended; null: the task has none, the run has not ended, or the trial stands in a list"`
 	HasTrajectory  bool               `json:"has_trajectory"`
 	Isolation      *int               `json:"isolation_level" doc:"at which it ran: 0 process, 1 container, 2 own kernel, 3 virtual machine; null: unknown, or not ended"`
 	AnalysisStatus *string            `json:"analysis_status"`
@@ -357,6 +358,16 @@ type Trial struct {
 	CreatedAt      time.Time          `json:"created_at"`
 	StartedAt      *time.Time         `json:"started_at"`
 	FinishedAt     *time.Time         `json:"finished_at"`
+}
+
+// TrialStep is what came of one step of a trial.
+type TrialStep struct {
+	Name         string             `json:"name"`
+	Reward       *float64           `json:"reward" doc:"the one called reward, else the only one; null: there is none"`
+	Rewards      map[string]float64 `json:"rewards"`
+	ErrorType    *string            `json:"error_type"`
+	ErrorMessage *string            `json:"error_message"`
+	PhaseTiming  map[string]Phase   `json:"phase_timing" doc:"agent_execution and verifier"`
 }
 
 // Phase is the time that one phase of a trial took: environment_setup, agent_setup, agent_execution, verifier.
