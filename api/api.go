@@ -228,8 +228,15 @@ type EnvironmentConfig struct {
 	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
 	MinIsolation      *int              `json:"min_isolation,omitempty" minimum:"0" maximum:"3" doc:"not Harbor's: trials are refused in sandboxes of a lower level of isolation (docs/security.md)"`
 	KeepOnFailureSec  *int              `json:"keep_on_failure_sec,omitempty" minimum:"60" maximum:"604800" doc:"not Harbor's: the sandbox of a trial that goes wrong is kept so many seconds for people to look into"`
+	ExtraCompose      []ComposeFile     `json:"extra_compose_files,omitempty" maxItems:"16" doc:"laid over the compose file of the task, each over those before it; not for separate verifiers. Harbor's extra_docker_compose, by their texts"`
 	Env               map[string]string `json:"env,omitempty"`
 	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
+}
+
+// ComposeFile is a compose file that a run brings. It may read no other file; its relative paths are of the task's environment/.
+type ComposeFile struct {
+	Name string `json:"name" minLength:"1" maxLength:"255" doc:"for messages"`
+	Text string `json:"text" maxLength:"262144"`
 }
 
 // VerifierConfig is Harbor's run-side VerifierConfig, as far as it is implemented.
