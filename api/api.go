@@ -228,8 +228,15 @@ type EnvironmentConfig struct {
 	ExtraAllowedHosts []string          `json:"extra_allowed_hosts,omitempty" maxItems:"1000" doc:"beside those of the task; no-network becomes an allowlist of these"`
 	MinIsolation      *int              `json:"min_isolation,omitempty" minimum:"0" maximum:"3" doc:"not Harbor's: trials are refused in sandboxes of a lower level of isolation (docs/security.md)"`
 	KeepOnFailureSec  *int              `json:"keep_on_failure_sec,omitempty" minimum:"60" maximum:"604800" doc:"not Harbor's: the sandbox of a trial that goes wrong is kept so many seconds for people to look into"`
+	ExtraCompose      []ComposeFile     `json:"extra_compose_files,omitempty" maxItems:"16" doc:"laid over the compose file of the task, each over those before it; not for separate verifiers. Harbor's extra_docker_compose, by their texts"`
 	Env               map[string]string `json:"env,omitempty"`
 	Kwargs            map[string]string `json:"kwargs,omitempty" doc:"options of the sandbox kind (--ek)"`
+}
+
+// ComposeFile is a compose file that a run brings. It may read no other file; its relative paths are of the task's environment/.
+type ComposeFile struct {
+	Name string `json:"name" minLength:"1" maxLength:"255" doc:"for messages"`
+	Text string `json:"text" maxLength:"262144"`
 }
 
 // VerifierConfig is Harbor's run-side VerifierConfig, as far as it is implemented.
@@ -347,6 +354,7 @@ type Trial struct {
 	PriceVersion   *string            `json:"price_version"`
 	ModelUsage     []ModelUsage       `json:"model_usage" doc:"of each model that was called, once the trial has ended; null: unknown"`
 	PhaseTiming    map[string]Phase   `json:"phase_timing"`
+	Steps          []TrialStep        `json:"steps" doc:"of a task with steps, those that were begun, once the run has ended; null: the task has none, the run has not ended, or the trial stands in a list"`
 	HasTrajectory  bool               `json:"has_trajectory"`
 	Isolation      *int               `json:"isolation_level" doc:"at which it ran: 0 process, 1 container, 2 own kernel, 3 virtual machine; null: unknown, or not ended"`
 	AnalysisStatus *string            `json:"analysis_status"`
@@ -357,6 +365,16 @@ type Trial struct {
 	CreatedAt      time.Time          `json:"created_at"`
 	StartedAt      *time.Time         `json:"started_at"`
 	FinishedAt     *time.Time         `json:"finished_at"`
+}
+
+// TrialStep is what came of one step of a trial.
+type TrialStep struct {
+	Name         string             `json:"name"`
+	Reward       *float64           `json:"reward" doc:"the one called reward, else the only one; null: there is none"`
+	Rewards      map[string]float64 `json:"rewards"`
+	ErrorType    *string            `json:"error_type"`
+	ErrorMessage *string            `json:"error_message"`
+	PhaseTiming  map[string]Phase   `json:"phase_timing" doc:"agent_execution and verifier"`
 }
 
 // Phase is the time that one phase of a trial took: environment_setup, agent_setup, agent_execution, verifier.

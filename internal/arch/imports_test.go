@@ -75,7 +75,7 @@ var allowed = map[string][]string{
 
 	"internal/redact": {},
 	"internal/jobdir": {"api", "client", "internal/model", "internal/result", "internal/tarball"},
-	"internal/cli": {"internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/imagebuild", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
+	"internal/cli": {"internal/composefile", "internal/jobdir", "internal/result", "api", "client", "internal/atif", "internal/config", "internal/llm", "internal/llm/fakellm", "internal/llm/price", "internal/dataset", "internal/image", "internal/imagebuild", "internal/task", "internal/agent", "internal/model", "internal/server", "internal/worker",
 		"internal/tarball", "internal/store", "internal/queue", "internal/blob", "internal/backup", "internal/sandbox", "internal/sandbox/builtin", "internal/sandbox/docker", "internal/sandbox/fake", "internal/sandbox/hostile"},
 	"internal/arch": {},
 	"test/e2e":      {"api"},

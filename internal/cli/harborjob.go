@@ -82,6 +82,7 @@ type harborEnv struct {
 	OverrideStorageMB *int     `yaml:"override_storage_mb"`
 	OverrideGPUs      *int     `yaml:"override_gpus"`
 	ExtraHosts        []string `yaml:"extra_allowed_hosts"`
+	ExtraCompose      []string `yaml:"extra_docker_compose"`
 	CPUPolicy         *string  `yaml:"cpu_enforcement_policy"`
 	MemoryPolicy      *string  `yaml:"memory_enforcement_policy"`
 }
@@ -127,7 +128,7 @@ func (j *harborJob) sweep() (*sweepFile, error) {
 		OverrideStorageMB: j.Env.OverrideStorageMB, OverrideGPUs: j.Env.OverrideGPUs,
 		envHosts:  j.Env.ExtraHosts,
 		cpuPolicy: j.Env.CPUPolicy, memoryPolicy: j.Env.MemoryPolicy,
-		extraPaths: j.ExtraInstructionPaths, extraTexts: j.ExtraInstructions,
+		extraPaths: j.ExtraInstructionPaths, extraTexts: j.ExtraInstructions, extraCompose: j.Env.ExtraCompose,
 		multipliers: [5]*float64{j.Multiplier, j.AgentMultiplier, j.VerifMultiplier, j.SetupMultiplier, j.BuildMultiplier},
 	}
 	if err := checkHosts("environment.extra_allowed_hosts", j.Env.ExtraHosts); err != nil {

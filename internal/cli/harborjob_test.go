@@ -53,7 +53,7 @@ func TestAHarborJobBecomesASweep(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "job.json")
 	text := `{"job_name": "j", "n_attempts": 3, "agents": [{"name": "codex", "model_name": "openai/gpt-5", "extra_allowed_hosts": ["a.test", "*.b.test"]}, {"model_name": null}],
-		"datasets": [{"name": "set", "version": "2.0", "task_names": ["a*"], "n_tasks": 4}], "environment": {"type": "docker", "override_cpus": 2, "extra_allowed_hosts": ["c.test"]},
+		"datasets": [{"name": "set", "version": "2.0", "task_names": ["a*"], "n_tasks": 4}], "environment": {"type": "docker", "override_cpus": 2, "extra_allowed_hosts": ["c.test"], "extra_docker_compose": ["more.yaml"]},
 		"agent_timeout_multiplier": 1.5, "retry": {"max_retries": 2}, "artifacts": ["/out"], "jobs_dir": "jobs"}`
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestAHarborJobBecomesASweep(t *testing.T) {
 	if f.Dataset != "set@2.0" || f.Environment != "docker" || *f.OverrideCPUs != 2 || *f.MaxTrialAttempts != 3 || *f.multipliers[1] != 1.5 || f.artifacts[0].Source != "/out" || f.ExperimentID != "j" {
 		t.Errorf("the sweep is %+v", f)
 	}
-	if got := arms[0].config(); got == nil || !slices.Equal(got.ExtraAllowedHosts, []string{"a.test", "*.b.test"}) || !slices.Equal(f.envHosts, []string{"c.test"}) {
+	if got := arms[0].config(); got == nil || !slices.Equal(got.ExtraAllowedHosts, []string{"a.test", "*.b.test"}) || !slices.Equal(f.envHosts, []string{"c.test"}) || !slices.Equal(f.extraCompose, []string{"more.yaml"}) {
 		t.Errorf("hosts of the agent: %+v, of the environment: %q", got, f.envHosts)
 	}
 	if len(f.notes) != 1 || !strings.HasPrefix(f.notes[0], "jobs_dir is left out") {

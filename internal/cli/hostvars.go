@@ -36,6 +36,7 @@ func (a *App) confirmHostVars(f *runFlags, p *runPlan, tasks []*task.Task) error
 			by[name] = append(by[name], taskName(t))
 		}
 	}
+	addComposeVars(by, p.compose, isSet)
 	p.giveVars(given, by)
 	if len(by) == 0 || f.yes {
 		return nil

@@ -49,6 +49,7 @@ type runFlags struct {
 	artifacts               []string
 	extraPaths              []string
 	extraTexts              []string
+	extraCompose            []string
 	envHosts                []string
 	keep                    time.Duration
 	isolation               int
@@ -158,6 +159,7 @@ func (f *runFlags) defineSandbox(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.agentHosts, "allow-agent-host", nil, "`HOST`: the same, while the agent works; repeatable")
 	fs.DurationVar(&f.keep, "keep-on-failure", 0, "`TIME`: keep the sandboxes of trials that go wrong so long, for `oddish sandbox shell` (2h if no time is given)")
 	fs.Lookup("keep-on-failure").NoOptDefVal = "2h"
+	fs.StringArrayVar(&f.extraCompose, "extra-docker-compose", nil, "`FILE`: compose file that is laid over the tasks' own, or gives services to those without; repeatable")
 	fs.StringArrayVar(&f.artifacts, "artifact", nil, "`PATH`: file or folder of the sandbox to keep as well; repeatable")
 	fs.StringArrayVar(&f.extraPaths, "extra-instruction-path", nil, "`FILE`: append its text to what the tasks tell the agents, in every step; repeatable")
 	fs.StringArrayVar(&f.extraTexts, "extra-instruction", nil, "`TEXT`: append this, after the files; repeatable")

@@ -29,12 +29,13 @@ func (p *runPlan) harbor(f *runFlags, file *sweepFile) *api.HarborConfig {
 	if len(f.envHosts) == 0 {
 		e.ExtraAllowedHosts = file.envHosts
 	}
+	e.ExtraCompose = p.compose
 	if len(f.envKwargs) > 0 {
 		e.Kwargs = f.envKwargs
 	}
 	set := e.OverrideCPUs != nil || e.OverrideMemoryMB != nil || e.OverrideStorageMB != nil || e.OverrideGPUs != nil ||
 		e.ForceBuild != nil || e.Kwargs != nil || len(e.ExtraAllowedHosts) > 0 || e.MinIsolation != nil ||
-		e.CPUPolicy != nil || e.MemoryPolicy != nil || e.KeepOnFailureSec != nil
+		e.CPUPolicy != nil || e.MemoryPolicy != nil || e.KeepOnFailureSec != nil || len(e.ExtraCompose) > 0
 	if set {
 		h.Environment = e
 	}

@@ -23,6 +23,7 @@ type runPlan struct {
 	limit      int // 0: all
 	noVerify   bool
 	extra      []string // instructions
+	compose    []api.ComposeFile
 	arms       []arm
 	sweep      api.Sweep // without task, configs and experiment
 	experiment string
@@ -70,6 +71,9 @@ func (a *App) planRun(f *runFlags) (*runPlan, error) {
 	}
 	p.noVerify = f.noVerify || (!f.verify && file.DisableVerification != nil && *file.DisableVerification)
 	if p.extra, err = a.readExtra(f, file); err != nil {
+		return nil, err
+	}
+	if p.compose, err = a.readExtraCompose(f, file); err != nil {
 		return nil, err
 	}
 	return p, p.planSweep(f, file)

@@ -21,12 +21,12 @@ type statusFlags struct {
 func (a *App) statusCommand() *cobra.Command {
 	f := &statusFlags{}
 	cmd := &cobra.Command{
-		Use:     "status [TASK] [flags]",
+		Use:     "status [TASK|TRIAL] [flags]",
 		GroupID: groupUse,
-		Short:   "Show what is going on: everything, one task, or one experiment",
-		Long: "Show the server and the latest experiments; or, with the id of a task or (-e) the id or name of an experiment, its trials. " +
-			"A TASK that does not exist is looked up as an experiment.",
-		Example: "oddish status\noddish status hello-world-1a2b3c4d\noddish status -e calm-otter-k3f9 --watch",
+		Short:   "Show what is going on, or one task, experiment or trial",
+		Long: "Show the server and the latest experiments; or, with the id of a task or (-e) the id or name of an experiment, its trials; or, with that of a trial, what came of it and of each of its steps. " +
+			"A TASK that does not exist is looked up as an experiment, and then as a trial.",
+		Example: "oddish status\noddish status hello-world-1a2b3c4d\noddish status hello-world-1a2b3c4d-0\noddish status -e calm-otter-k3f9 --watch",
 		Args:    atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.status(cmd.Context(), f, strings.Join(args, ""))
@@ -35,7 +35,7 @@ func (a *App) statusCommand() *cobra.Command {
 	cmd.Flags().StringVarP(&f.experiment, "experiment", "e", "", "`NAME`: name or id of an experiment")
 	cmd.Flags().BoolVarP(&f.watch, "watch", "w", false, "show progress until the trials have ended")
 	cmd.Flags().IntVar(&f.limit, "limit", 10, "`N`: show so many experiments, the latest")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {server, daily_budget, experiments[]}, or {task}, or {experiment, trials[]}")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: {server, daily_budget, experiments[]}, or {task}, or {trial}, or {experiment, trials[]}")
 	addAPIFlag(cmd.Flags(), &f.api)
 	return cmd
 }
@@ -161,14 +161,17 @@ func (a *App) trialsOf(ctx context.Context, c connection, f *statusFlags, e api.
 	return trials, err
 }
 
-// statusTask shows the trials of a task; what is no task is tried as an experiment.
+// statusTask shows the trials of a task; what is no task is tried as an experiment, and then as a trial.
 func (a *App) statusTask(ctx context.Context, c connection, f *statusFlags, id string) error {
 	t, err := c.client.Task(ctx, id)
 	if client.StatusOf(err) == 404 {
 		if _, err := c.client.Experiment(ctx, id); err == nil {
 			return a.statusExperiment(ctx, c, f, id)
 		}
-		return notFound("`oddish status` lists the experiments, and `oddish status -e EXPERIMENT` their trials", "no task and no experiment %q", id)
+		if found, err := a.statusTrial(ctx, c, f, id); found {
+			return err
+		}
+		return notFound("`oddish status` lists the experiments, and `oddish status -e EXPERIMENT` their trials", "no task, no trial and no experiment %q", id)
 	}
 	if err != nil {
 		return err

@@ -45,6 +45,7 @@ type sweepFile struct {
 	artifacts               []api.Artifact
 	extraPaths              []string // extra instructions, as runFlags has them
 	extraTexts              []string
+	extraCompose            []string
 	envHosts                []string
 	cpuPolicy, memoryPolicy *string
 	notes                   []string // what was left out

@@ -42,6 +42,17 @@ type File struct {
 	Include bool
 }
 
+// SelfContained says what of the file makes the plugin read others; nil: nothing.
+func (f *File) SelfContained() error {
+	if f.Include {
+		return errors.New("include")
+	}
+	if len(f.Reads) > 0 {
+		return fmt.Errorf("%s %s", f.Reads[0].Key, f.Reads[0].Path)
+	}
+	return nil
+}
+
 // Error is a file that cannot be read as YAML.
 type Error struct {
 	Line, Column int // 1-based; 0: unknown

@@ -84,6 +84,7 @@ type EnvironmentConfig struct {
 	OverrideMemoryMB        *int              `json:"override_memory_mb"`
 	OverrideStorageMB       *int              `json:"override_storage_mb"`
 	OverrideGPUs            *int              `json:"override_gpus"`
+	ExtraDockerCompose      []string          `json:"extra_docker_compose,omitempty"` // names
 	ExtraAllowedHosts       []string          `json:"extra_allowed_hosts,omitempty"`
 	Env                     map[string]string `json:"env,omitempty"`
 	Kwargs                  map[string]string `json:"kwargs,omitempty"`
@@ -175,6 +176,9 @@ func newEnvironmentConfig(kind string, e *api.EnvironmentConfig, getenv func(str
 	c.ForceBuild = orElse(e.ForceBuild, false)
 	c.OverrideCPUs, c.OverrideMemoryMB = e.OverrideCPUs, e.OverrideMemoryMB
 	c.OverrideStorageMB, c.OverrideGPUs, c.ExtraAllowedHosts = e.OverrideStorageMB, e.OverrideGPUs, e.ExtraAllowedHosts
+	for _, f := range e.ExtraCompose {
+		c.ExtraDockerCompose = append(c.ExtraDockerCompose, f.Name)
+	}
 	c.Env, c.Kwargs = MaskEnv(e.Env, getenv), MaskEnv(e.Kwargs, getenv)
 	c.CPUEnforcementPolicy, c.MemoryEnforcementPolicy = orElse(e.CPUPolicy, policyAuto), orElse(e.MemoryPolicy, policyAuto)
 	return c

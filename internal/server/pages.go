@@ -86,6 +86,11 @@ func (p pageSource) Attempts(ctx context.Context, trialID string) ([]web.Attempt
 	return out, nil
 }
 
+// Steps implements web.Source.
+func (p pageSource) Steps(ctx context.Context, trialID string, attempt int) ([]api.TrialStep, error) {
+	return p.s.trialSteps(ctx, &AttemptInput{ID: trialID, Attempt: attempt}), nil
+}
+
 // Files implements web.Source.
 func (p pageSource) Files(ctx context.Context, trialID string, attempt int) ([]web.File, error) {
 	dir, err := p.s.trialDir(ctx, trialID, attempt)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -9,7 +10,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"oddish/api"
+	"oddish/internal/blob"
 	"oddish/internal/queue"
+	"oddish/internal/result"
 	"oddish/internal/store"
 )
 
@@ -84,7 +87,26 @@ func (s *Server) trial(ctx context.Context, in *trialInput) (*trialOutput, error
 	if err != nil {
 		return nil, s.fail(ctx, "Trial "+in.ID, err)
 	}
+	if t.Status.Terminal() {
+		t.Steps = s.trialSteps(ctx, &AttemptInput{ID: t.ID})
+	}
 	return &trialOutput{Body: t}, nil
+}
+
+// trialSteps gives what the result of an attempt says of its steps. What cannot be read is unknown, and logged: the trial is shown all the same.
+func (s *Server) trialSteps(ctx context.Context, in *AttemptInput) []api.TrialStep {
+	data, err := s.storedJSON(ctx, in, result.ResultFile)
+	if errors.Is(err, blob.ErrNotFound) {
+		return nil // a worker that was lost has written none
+	}
+	var steps []api.TrialStep
+	if err == nil {
+		steps, err = result.Steps(data)
+	}
+	if err != nil {
+		s.log.WarnContext(ctx, "steps of a trial not read", "trial", in.ID, "error", err)
+	}
+	return steps
 }
 
 func (s *Server) readTrial(ctx context.Context, id string) (api.Trial, error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 
 	"oddish/api"
@@ -43,4 +44,33 @@ func TestEveryAttemptOfATrialIsKept(t *testing.T) {
 	}
 	r.refuses(404, "GET", "/trials/"+id+"/files/trial.log?attempt=3", nil)
 	r.refuses(404, "GET", "/trials/nope-12345678-0/attempts", nil)
+}
+
+func TestATrialTellsOfItsSteps(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit("a", 1)
+	j := r.claim(1)[0]
+	r.putFile(j, "result.json", `{"step_results": [{"step_name": "one", "verifier_result": {"rewards": {"reward": 0.5}}},`+
+		` {"step_name": "two", "exception_info": {"exception_type": "StepSetupError", "exception_message": "no luck"}}]}`)
+	if got := do[api.Trial](r, "GET", "/trials/"+j.ID, nil); got.Steps != nil {
+		t.Errorf("while it runs its steps are %+v", got.Steps)
+	}
+	r.finish(j, passed())
+	got := do[api.Trial](r, "GET", "/trials/"+j.ID, nil).Steps
+	if len(got) != 2 || got[0].Name != "one" || *got[0].Reward != 0.5 || got[1].Reward != nil || *got[1].ErrorType != "StepSetupError" {
+		t.Errorf("its steps are %+v", got)
+	}
+	if _, text, _ := r.request("GET", "/t/"+j.ID, nil); !strings.Contains(text, "<b>one</b>") {
+		t.Error("its page does not show them")
+	}
+}
+
+func TestATrialWhoseResultCannotBeReadIsShownWithoutSteps(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	j := r.withFiles(map[string]string{"result.json": `{"step_results": 3}`})
+	if got := do[api.Trial](r, "GET", "/trials/"+j.ID, nil); got.Steps != nil || got.ID != j.ID {
+		t.Errorf("the trial is %+v", got)
+	}
 }

@@ -50,10 +50,15 @@ func composeVars(path string, set map[string]string) ([]composefile.Variable, er
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(f.Variables, func(v composefile.Variable) bool {
+	return ComposeHostVars(f, set), nil
+}
+
+// ComposeHostVars lists the variables that a compose file takes from the host, where the environment sets those.
+func ComposeHostVars(f *composefile.File, set map[string]string) []composefile.Variable {
+	return slices.DeleteFunc(slices.Clone(f.Variables), func(v composefile.Variable) bool {
 		_, own := set[v.Name]
 		return own || slices.Contains(composeKnown, v.Name)
-	}), nil
+	})
 }
 
 // compose looks at the compose files without the plugin that will read them.

@@ -50,15 +50,15 @@ type manifestEntry struct {
 }
 
 // newArtifacts gives what is to be fetched: /logs/artifacts first, unless it is declared, then the
-// task's declarations, then the run's, then the step's.
-func newArtifacts(t *task.Task, extra []api.Artifact, ofStep []task.Artifact) ([]artifact, error) {
+// task's declarations, then the run's, then the step's. Only a task that is composed has services.
+func newArtifacts(t *task.Task, composed bool, extra []api.Artifact, ofStep []task.Artifact) ([]artifact, error) {
 	var list []artifact
 	declared := false
 	add := func(source, destination, service string, exclude []string) error {
 		if service == task.ServiceMain {
 			service = ""
 		}
-		if service != "" && !t.HasCompose() {
+		if service != "" && !composed {
 			return result.Errorf(result.UnsupportedTaskError, "artifact %s is of the service %s: without environment/%s the task has only %s", source, service, task.ComposeFile, task.ServiceMain)
 		}
 		if service != "" && !path.IsAbs(source) {

@@ -97,7 +97,7 @@ func (r *run) planSteps(p *plan) (err error) {
 		if step.timeouts, err = newTimeouts(p.task, &part, s); err != nil {
 			return err
 		}
-		if step.artifacts, err = newArtifacts(p.task, s.Harbor.Artifacts, part.Artifacts); err != nil {
+		if step.artifacts, err = newArtifacts(p.task, r.composed(p.task), s.Harbor.Artifacts, part.Artifacts); err != nil {
 			return err
 		}
 		p.steps = append(p.steps, step)
@@ -203,7 +203,7 @@ func (r *run) planSandbox(p *plan) error {
 		}
 	}
 	run := r.Spec.Harbor.Environment
-	if p.task.HasCompose() {
+	if r.composed(p.task) {
 		if err := r.planCompose(p, run != nil && isTrue(run.ForceBuild)); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -127,6 +128,47 @@ func TestWhatServicesLeaveIsCollected(t *testing.T) {
 	}
 }
 
+func TestComposeFilesOfTheRunAreLaidOverTheTasks(t *testing.T) {
+	t.Parallel()
+	const first, second = "services: {cache: {image: \"${GIVEN}${WORD}\"}}\n", "services: {db: {image: y}}\n"
+	for name, tt := range map[string]struct {
+		changes map[string]string
+		own     int // compose files of the task
+		env     int // variables
+	}{
+		"that have one":    {nil, 1, 2},
+		"that have none":   {map[string]string{"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"]}, 0, 1},
+		"that have images": {map[string]string{"environment/docker-compose.yaml": "", "environment/Dockerfile": "", "environment/data": "x", "task.toml": "[environment]\ndocker_image = \"i\"\n"}, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newComposed(t)
+			c := config(t, p, composeTask(t, tt.changes))
+			c.Getenv = func(name string) (string, bool) { return "value", name == "GIVEN" }
+			c.Spec.Harbor.Environment = &api.EnvironmentConfig{ExtraCompose: []api.ComposeFile{{Name: "a.yaml", Text: first}, {Name: "b.yaml", Text: second}}}
+			c.Spec.Harbor.Artifacts = []api.Artifact{{Source: "/app", Destination: "more", Service: "db"}}
+			o := Run(t.Context(), c)
+			wantFinish(t, o.Finish, api.StatusSuccess, "", "")
+			spec := <-p.specs
+			got := spec.Compose
+			if got == nil || len(got.Files) != tt.own+2 || len(got.Env) != tt.env || got.Env["GIVEN"] != "value" || got.Dir != filepath.Join(c.TaskDir, "environment") {
+				t.Fatalf("compose is %+v", got)
+			}
+			for i, want := range []string{first, second} {
+				if data, err := os.ReadFile(got.Files[tt.own+i]); err != nil || string(data) != want {
+					t.Errorf("file %d is %q, %v", i, data, err)
+				}
+			}
+			if text := readFile(t, o, "config.json"); !strings.Contains(text, "\"a.yaml\",\n") {
+				t.Errorf("config.json does not name the files: %s", text)
+			}
+			if _, err := os.Stat(p.boxes[0].host("/app/data")); (err == nil) != (spec.Image.Reference != "") {
+				t.Errorf("files of environment/ in the sandbox: %v", err)
+			}
+		})
+	}
+}
+
 func TestASeparateVerifierHasServicesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	p := newComposed(t)
@@ -163,17 +205,25 @@ func TestServicesAreRefusedBeforeAnythingStarts(t *testing.T) {
 		able    bool
 		changes map[string]string
 		want    string
+		extra   string // a compose file of the run
 	}{
-		"where the sandbox has none":                {false, nil, "use --env docker"},
-		"of a verifier, where the sandbox has none": {false, verifierServices(""), "the separate verifier has tests/docker-compose.yaml: use --env docker"},
-		"of a verifier, in a file that is broken":   {true, map[string]string{"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"] + "[verifier.environment]\n", "tests/docker-compose.yaml": "services: [\n"}, "tests/docker-compose.yaml"},
-		"with a file that is broken":                {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml"},
+		"where the sandbox has none":                {false, nil, "use --env docker", ""},
+		"of a verifier, where the sandbox has none": {false, verifierServices(""), "the separate verifier has tests/docker-compose.yaml: use --env docker", ""},
+		"of a verifier, in a file that is broken":   {true, map[string]string{"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"] + "[verifier.environment]\n", "tests/docker-compose.yaml": "services: [\n"}, "tests/docker-compose.yaml", ""},
+		"with a file that is broken":                {true, map[string]string{"environment/docker-compose.yaml": "services: [\n"}, "docker-compose.yaml", ""},
+		"of the run, where the sandbox has none":    {false, map[string]string{"environment/docker-compose.yaml": "", "task.toml": taskFiles(nil)["task.toml"]}, "the run brings a compose file: use --env docker", "services: {}"},
+		"of the run, in a file that is broken":      {true, nil, "extra compose file x.yaml", "services: ["},
+		"of the run, in a file that reads others":   {true, nil, "services.db.env_file secrets.env", "services: {db: {env_file: secrets.env}}"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newComposed(t)
 			p.caps.Compose = tt.able
-			o := Run(t.Context(), config(t, p, composeTask(t, tt.changes)))
+			c := config(t, p, composeTask(t, tt.changes))
+			if tt.extra != "" {
+				c.Spec.Harbor.Environment = &api.EnvironmentConfig{ExtraCompose: []api.ComposeFile{{Name: "x.yaml", Text: tt.extra}}}
+			}
+			o := Run(t.Context(), c)
 			if o.Finish.ErrorMessage == "" || !strings.Contains(o.Finish.ErrorMessage, tt.want) || len(p.boxes) > 0 {
 				t.Errorf("error %q, %d sandboxes", o.Finish.ErrorMessage, len(p.boxes))
 			}

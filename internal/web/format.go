@@ -30,6 +30,7 @@ func (p *Pages) funcs() template.FuncMap {
 		"static":         p.static.url,
 		"outcome":        outcomeOf,
 		"attemptOutcome": outcomeOfAttempt,
+		"stepOutcome":    outcomeOfStep,
 		"segments":       segments,
 		"live":           live,
 		"ago":            func(t time.Time) string { return ago(p.now().Sub(t)) },

@@ -61,6 +61,14 @@ func outcomeOfAttempt(a Attempt) outcome {
 	return outcome{"error", "!", "error", ""}
 }
 
+// outcomeOfStep tells how a step ended.
+func outcomeOfStep(s stepRow) outcome {
+	if s.Reward == nil && len(s.Rewards) == 0 && s.ErrorType != nil && !strings.Contains(*s.ErrorType, "Timeout") {
+		return outcome{"error", "!", "error", ""}
+	}
+	return scored(s.Reward, s.ErrorType)
+}
+
 // primary gives the reward that stands for all of them: that of the name "reward", or the only one.
 func primary(rewards map[string]float64) *float64 {
 	v, ok := rewards["reward"]

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"oddish/api"
@@ -28,6 +29,7 @@ type trialData struct {
 	Error      attemptError
 	Phases     []phaseBar
 	Rewards    []namedReward
+	Steps      []stepRow
 	Logs       []shownLog
 	MoreLogs   int
 	Files      []File
@@ -40,6 +42,13 @@ type attemptError struct{ Type, Message string }
 type namedReward struct {
 	Name  string
 	Value float64
+}
+
+// stepRow is a step of the attempt that is shown.
+type stepRow struct {
+	api.TrialStep
+	Others          []namedReward // beside the one that stands for all
+	Agent, Verifier *float64      // seconds; nil: it did not come to it
 }
 
 type shownLog struct {
@@ -76,6 +85,11 @@ func (p *Pages) trial(r *http.Request) (view, error) {
 	if d.Shown == 0 {
 		return view{"trial.html", d}, nil
 	}
+	steps, err := p.source.Steps(ctx, t.ID, d.Shown)
+	if err != nil {
+		return view{}, err
+	}
+	d.Steps = stepRows(steps)
 	files, err := p.source.Files(ctx, t.ID, d.Shown)
 	if err != nil {
 		return view{}, err
@@ -109,10 +123,36 @@ func (d *trialData) choose(asked string) error {
 	d.Shown, d.Last = a.Number, i == len(d.Attempts)-1
 	d.Error = attemptError{a.ErrorType, a.ErrorMessage}
 	d.Phases = phaseBars(a.Phases)
-	for _, name := range sortedKeys(a.Rewards) {
-		d.Rewards = append(d.Rewards, namedReward{name, a.Rewards[name]})
-	}
+	d.Rewards = namedRewards(a.Rewards)
 	return nil
+}
+
+func namedRewards(rewards map[string]float64) []namedReward {
+	var list []namedReward
+	for _, name := range sortedKeys(rewards) {
+		list = append(list, namedReward{name, rewards[name]})
+	}
+	return list
+}
+
+func stepRows(steps []api.TrialStep) []stepRow {
+	var rows []stepRow
+	for _, s := range steps {
+		row := stepRow{TrialStep: s, Agent: secondsOf(s.PhaseTiming, "agent_execution"), Verifier: secondsOf(s.PhaseTiming, "verifier")}
+		if len(s.Rewards) > 1 {
+			row.Others = slices.DeleteFunc(namedRewards(s.Rewards), func(r namedReward) bool { return r.Name == "reward" })
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func secondsOf(phases map[string]api.Phase, name string) *float64 {
+	p, ok := phases[name]
+	if !ok {
+		return nil
+	}
+	return &p.DurationSec
 }
 
 // addLogs reads the ends of the logs, those first that people look for first.
@@ -137,7 +177,11 @@ func (p *Pages) addLogs(ctx context.Context, d *trialData, files []File) error {
 	return nil
 }
 
+// logRank tells where a log stands; those of a step as if they were those of a task without steps.
 func logRank(path string) int {
+	if parts := strings.SplitN(path, "/", 3); parts[0] == "steps" && len(parts) == 3 {
+		path = parts[2]
+	}
 	for i, first := range []string{"exception.txt", "verifier/test-stdout.txt", "verifier/test-stderr.txt", "agent/oracle.txt", "trial.log"} {
 		if path == first {
 			return i

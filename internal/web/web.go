@@ -36,6 +36,8 @@ type Source interface {
 	Trial(ctx context.Context, id string) (api.Trial, error)
 	// Attempts gives the runs of a trial, oldest first. ErrNotFound.
 	Attempts(ctx context.Context, trialID string) ([]Attempt, error)
+	// Steps gives what came of the steps of an attempt; none while it has not ended, or in a task without steps.
+	Steps(ctx context.Context, trialID string, attempt int) ([]api.TrialStep, error)
 	// Files lists the files of an attempt by path; attempt 0 is the last one. ErrNotFound.
 	Files(ctx context.Context, trialID string, attempt int) ([]File, error)
 	// Tail gives at most limit bytes from the end of a text file of an attempt, and how many bytes come before.

@@ -20,6 +20,7 @@ type fakeSource struct {
 	experiments []api.Experiment
 	trials      []api.Trial
 	attempts    []Attempt
+	steps       []api.TrialStep
 	files       []File
 	text        string
 	cut         int64
@@ -65,6 +66,10 @@ func (f *fakeSource) Trial(_ context.Context, id string) (api.Trial, error) {
 }
 
 func (f *fakeSource) Attempts(context.Context, string) ([]Attempt, error) { return f.attempts, f.err }
+
+func (f *fakeSource) Steps(context.Context, string, int) ([]api.TrialStep, error) {
+	return f.steps, f.err
+}
 
 func (f *fakeSource) Files(context.Context, string, int) ([]File, error) { return f.files, f.err }
 
@@ -202,6 +207,7 @@ func TestWhatAnAgentWroteIsEscaped(t *testing.T) {
 	s.text = evil
 	s.files = []File{{Path: evil, Size: 3, URL: "javascript:alert(1)", IsLog: true}}
 	s.attempts = []Attempt{{Number: 1, Outcome: api.StatusFailed, ErrorType: evil, ErrorMessage: evil, StartedAt: started}}
+	s.steps = []api.TrialStep{{Name: evil, ErrorType: ptr(evil), ErrorMessage: ptr(evil), Rewards: map[string]float64{evil: 1, "x": 2}}}
 	for _, path := range []string{"/", "/e/e1", "/t/t-1", "/e/e1/rows?trial=t-1"} {
 		lacks(t, page(t, s, path), "<script>alert", `href="javascript:`)
 	}
@@ -414,5 +420,36 @@ func TestAnExperimentShowsWhatItHasUsed(t *testing.T) {
 	}
 	if spendingOf(api.Experiment{}) != nil || tokens(e.Usage) != "2.0M" || tokens(nil) != "" || tokens(&api.Usage{OutputTokens: ptr(int64(12))}) != "12" {
 		t.Error("what is unknown is shown")
+	}
+}
+
+func TestAPageShowsEachStepOfItsTrial(t *testing.T) {
+	t.Parallel()
+	s := source(trialIn(api.StatusFailed))
+	s.attempts = []Attempt{{Number: 1, Outcome: api.StatusFailed, StartedAt: started}}
+	lacks(t, page(t, s, "/t/t-1"), "<h2>Steps</h2>")
+	s.steps = []api.TrialStep{
+		{Name: "count", Reward: ptr(1.0), Rewards: map[string]float64{"reward": 1, "style": 0.5}, PhaseTiming: map[string]api.Phase{"agent_execution": {DurationSec: 12}, "verifier": {DurationSec: 0.4}}},
+		{Name: "ship", ErrorType: ptr("StepSetupError"), ErrorMessage: ptr("setup.sh ended with status 3")},
+	}
+	text := page(t, s, "/t/t-1")
+	contains(t, text, "<h2>Steps</h2>", "<b>count</b>", "✔</span> passed", "· style 0.5", "12s", "0.4s", "<b>ship</b>", "!</span> error", "StepSetupError", "setup.sh ended with status 3")
+}
+
+func TestLogsOfStepsStandWhereThoseOfATaskWithoutStepsDo(t *testing.T) {
+	t.Parallel()
+	s := source(trialIn(api.StatusSuccess))
+	s.attempts = []Attempt{{Number: 1, Outcome: api.StatusSuccess, StartedAt: started}}
+	for _, path := range []string{"steps/a/agent/oracle.txt", "steps/a/verifier/test-stdout.txt", "steps/b/verifier/test-stdout.txt", "trial.log"} {
+		s.files = append(s.files, File{Path: path, Size: 1, IsLog: true})
+	}
+	text := page(t, s, "/t/t-1")
+	at := -1
+	for _, path := range []string{"steps/a/verifier/test-stdout.txt", "steps/b/verifier/test-stdout.txt", "steps/a/agent/oracle.txt", "trial.log"} {
+		next := strings.Index(text, `data-log="`+path+`"`)
+		if next < at {
+			t.Errorf("%s stands too early", path)
+		}
+		at = next
 	}
 }

@@ -161,6 +161,36 @@ volumes: {shared: }
 	h.noServicesLeft()
 }
 
+// A run gives services to tasks that have none, and what they may do is looked at as if they were the task's.
+func TestComposeFilesOfARun(t *testing.T) {
+	t.Parallel()
+	h := newHome(t, kindDocker, needCompose(t)...)
+	tasks := recipe{
+		solve: "until [ -s /shared/said ]; do sleep 0.1; done\ncp /shared/said /logs/artifacts/said\n",
+		test:  "getent hosts cache >/dev/null && " + passes,
+	}.folder(t, "plain")
+	dir := t.TempDir()
+	put(t, dir, map[string]string{
+		"cache.yaml": `services:
+  main: {volumes: [shared:/shared]}
+  cache:
+    image: debian:bookworm-slim
+    volumes: [shared:/shared]
+    command: [bash, -c, "echo cached >/shared/said; exec sleep infinity"]
+volumes: {shared: }
+`,
+		"bad.yaml": "services: {main: {volumes: ['/etc:/host']}}\n",
+	})
+	run, trial := h.runOne(tasks, "oracle", "--extra-docker-compose", filepath.Join(dir, "cache.yaml"))
+	passed().check(t, trial)
+	if got := fileOf(t, h.trialDir(run.ExperimentID, "plain"), "artifacts/logs/artifacts/said"); got != "cached\n" {
+		t.Errorf("the service said %q", got)
+	}
+	_, trial = h.runOne(tasks, "oracle", "--extra-docker-compose", filepath.Join(dir, "bad.yaml"))
+	failed("UnsupportedTaskError").check(t, trial)
+	h.noServicesLeft()
+}
+
 func TestAKilledWorkerGoesOnWithAComposeTask(t *testing.T) {
 	t.Parallel()
 	for name, stage := range map[string]api.Stage{"while services start": api.StageEnvironment, "during the agent": api.StageAgentRunning} {

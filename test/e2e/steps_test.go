@@ -92,8 +92,9 @@ func TestASeparateVerifier(t *testing.T) {
 	t.Parallel()
 	r := recipe{
 		solve: "[ ! -e /tests ] || echo saw the tests\nsetsid bash -c 'while :; do echo 0 >/logs/verifier/reward.txt; sleep 0.1; done' >/dev/null 2>&1 &\n" +
-			"mkdir -p out; echo right >out/answer; echo secret >/app/secret; ln -s /etc/passwd out/link\n",
-		test: "cat /tests/expected; ls /app /app/out /logs/agent\nsleep 1\n[ \"$(cat /app/out/answer)\" = right ] && grep -q patched /logs/artifacts/patch && echo 1 >/logs/verifier/reward.txt\n",
+			"mkdir -p out; echo right >out/answer; echo secret >/app/secret; ln -s /etc/passwd out/link; ln -s /tests/expected out/stolen\n" +
+			"mkdir out/bin; printf '#!/bin/bash\\necho it runs\\n' >out/bin/tool; chmod 755 out/bin/tool; ln -s bin/tool out/tool; ln -s /app/out/answer out/bin/answer\n",
+		test: "cat /tests/expected; ls /app /app/out /logs/agent\nsleep 1\n/app/out/tool; cat /app/out/bin/answer\n[ \"$(cat /app/out/answer)\" = right ] && grep -q patched /logs/artifacts/patch && echo 1 >/logs/verifier/reward.txt\n",
 		further: `
 [[verifier.collect]]
 command = "echo patched >/logs/artifacts/patch"
@@ -120,7 +121,7 @@ image = "host"
 		d, trial := h.runOne(task, "oracle", "--max-attempts", "1")
 		passed().check(t, trial)
 		dir := h.trialDir(d.ExperimentID, trial.Task)
-		if got, want := fileOf(t, dir, "verifier/test-stdout.txt"), "hidden\n/app:\nout\n\n/app/out:\nanswer\n\n/logs/agent:\n"; got != want {
+		if got, want := fileOf(t, dir, "verifier/test-stdout.txt"), "hidden\n/app:\nout\n\n/app/out:\nanswer\nbin\ntool\n\n/logs/agent:\nit runs\nright\n"; got != want {
 			t.Errorf("the tests saw %q, want %q", got, want)
 		}
 		if got := fileOf(t, dir, "agent/oracle.txt"); got != "" {
