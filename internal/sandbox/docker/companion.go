@@ -3,6 +3,7 @@ package docker
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -24,6 +25,9 @@ import (
 
 // labelCompanion is the id of the container that a companion belongs to.
 const labelCompanion = "oddish.companion"
+
+// tunFile is where link makes its device.
+const tunFile = "/dev/net/tun"
 
 // companionMemory bounds a companion, in bytes: the buffers of its connections.
 const companionMemory = 1 << 30
@@ -107,10 +111,28 @@ func (p *Provider) startCompanion(ctx context.Context, of container.InspectRespo
 		return err
 	}
 	defer conn.Close()
-	if _, err := p.engine.ContainerStart(ctx, name, client.ContainerStartOptions{}); err != nil {
-		return relayFault(err.Error())
+	_, err = p.engine.ContainerStart(ctx, name, client.ContainerStartOptions{})
+	if err == nil {
+		return notLinked(awaitReady(ctx, conn.HijackedResponse))
 	}
-	return awaitReady(ctx, conn.HijackedResponse)
+	if why := notLinked(err); errors.Is(why, sandbox.ErrUnsupported) || ctx.Err() != nil {
+		return why
+	}
+	return relayFault(err.Error())
+}
+
+// notLinked explains why there is no companion, where the engine's machine does not let it be.
+func notLinked(err error) error {
+	const remedy = "set ODDISH_DOCKER_BRIDGE=true to do without, but for allowlists"
+	switch {
+	case err == nil:
+		return nil
+	case saysAny(err, tunFile):
+		return fmt.Errorf("%w: the engine's machine has no %s, by which containers are linked to a network stack of ours: load the kernel's module tun, or %s: %w", sandbox.ErrUnsupported, tunFile, remedy, err)
+	case saysAny(err, "operation not permitted", "permission denied"):
+		return fmt.Errorf("%w: the engine does not let a container of ours enter the network of another, by which that is linked to a network stack of ours: %s: %w", sandbox.ErrUnsupported, remedy, err)
+	}
+	return err
 }
 
 // companionLabels are those of the container, so that it is removed like it where it is all that is left.
@@ -135,7 +157,7 @@ func (p *Provider) companionHost() *container.HostConfig {
 		},
 		Resources: container.Resources{
 			Memory: companionMemory, PidsLimit: &pids,
-			Devices: []container.DeviceMapping{{PathOnHost: "/dev/net/tun", PathInContainer: "/dev/net/tun", CgroupPermissions: "rw"}},
+			Devices: []container.DeviceMapping{{PathOnHost: tunFile, PathInContainer: tunFile, CgroupPermissions: "rw"}},
 		},
 		LogConfig: container.LogConfig{Type: "json-file"}, // bounded by netpeer.MaxLog
 	}
