@@ -20,7 +20,7 @@ import (
 // dataNames are the patterns of the files and folders that Oddish makes in its data directory.
 var dataNames = []string{
 	"oddish.db", "oddish.db-*", "oddish.db.*", "secret.key", stateFile, stateFile + ".tmp", lockFile,
-	"server.log", "server.log.old", "blobs", "work", agentsFolder, imagesFolder, "sandboxes", "tmp", backup.NewFolder, backup.OldFolder, backup.DoneFolder,
+	"server.log", "server.log.old", "blobs", "work", agentsFolder, imagesFolder, dockerImagesFolder, "sandboxes", "tmp", backup.NewFolder, backup.OldFolder, backup.DoneFolder,
 }
 
 const (
@@ -28,6 +28,8 @@ const (
 	lockFile  = "server.lock"
 	// imagesFolder keeps the images of builtin sandboxes.
 	imagesFolder = "images"
+	// dockerImagesFolder remembers which images of docker engines are ours.
+	dockerImagesFolder = "docker-images"
 	// agentsFolder keeps the programs of agents.
 	agentsFolder = "agents"
 )

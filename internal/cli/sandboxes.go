@@ -87,7 +87,7 @@ func dockerImages(dataDir string) string {
 	if dataDir == "" {
 		return ""
 	}
-	return filepath.Join(dataDir, "docker-images")
+	return filepath.Join(dataDir, dockerImagesFolder)
 }
 
 // newBuiltin makes the provider of builtin sandboxes with its store of images.

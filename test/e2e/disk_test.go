@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -61,7 +62,7 @@ func TestFullDiskAtTheStart(t *testing.T) {
 	t.Parallel()
 	needKind(t, kindBuiltin)
 	disk := smallDisk(t, 64)
-	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin)
+	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin, "ODDISH_MIN_FREE_DISK=0")
 	tasks := recipe{}.folder(t, "plain")
 	empty := fill(t, disk)
 	h.run("run", "-p", tasks, "-a", "oracle").exits(t, 1).says(t, "error: the disk of the data directory "+h.dir+" is full", "hint: make room")
@@ -75,12 +76,25 @@ func TestFullDiskAtTheStart(t *testing.T) {
 	passed().check(t, trial)
 }
 
+// The server is there all the same, and says what there is too little of.
+func TestNoTrialStartsOnADiskWithoutRoom(t *testing.T) {
+	t.Parallel()
+	needKind(t, kindBuiltin)
+	h := homeAt(t, filepath.Join(smallDisk(t, 64), "data"), kindBuiltin)
+	_, trial := h.runOne(recipe{}.folder(t, "plain"), "oracle", "--max-attempts", "1")
+	failed("OSError").check(t, trial)
+	if said := trial.ErrorMessage; said == nil || !strings.Contains(*said, "ODDISH_MIN_FREE_DISK") {
+		t.Errorf("the error is %v", said)
+	}
+	h.noSandboxLeft()
+}
+
 // A disk that becomes full under a running server.
 func TestFullDiskUnderAServer(t *testing.T) {
 	t.Parallel()
 	needKind(t, kindBuiltin)
 	disk := smallDisk(t, 64)
-	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin)
+	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin, "ODDISH_MIN_FREE_DISK=0")
 	_, trial := h.runOne(recipe{}.folder(t, "first"), "oracle")
 	passed().check(t, trial)
 	server := h.healthy().Server.PID
@@ -106,7 +120,7 @@ func TestFullDiskUnderATrial(t *testing.T) {
 	t.Parallel()
 	needKind(t, kindBuiltin)
 	disk := smallDisk(t, 64)
-	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin)
+	h := homeAt(t, filepath.Join(disk, "data"), kindBuiltin, "ODDISH_MIN_FREE_DISK=0")
 	h.ok("run", "-p", slow().folder(t, "slow"), "-a", "oracle", "-E", "cramped", "--background")
 	h.waitStage("cramped", api.StageAgentRunning)
 	empty := fill(t, disk)

@@ -70,7 +70,7 @@ func CheckProgram() error {
 }
 
 func (p *Provider) probe(ctx context.Context) error {
-	s, err := p.Start(ctx, sandbox.Spec{
+	s, err := p.startAnyhow(ctx, sandbox.Spec{ // want of room passes
 		Name:    "probe",
 		Image:   sandbox.Image{Host: true},
 		Network: sandbox.Network{Mode: sandbox.NetworkNone},

@@ -38,15 +38,20 @@ func newID() (string, error) {
 // Start makes a sandbox. Only a few start at a time, whoever asks: starting takes
 // processor time, and many at once are slower than one after the other.
 func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
-	id, err := newID()
-	if err != nil {
-		return nil, err
-	}
 	if err := p.refuse(spec); err != nil {
 		return nil, err
 	}
 	if err := sandbox.Room(p.dir, p.minFree, "remove images with `oddish image prune --keep 20gb`, or make room otherwise"); err != nil {
 		return nil, fmt.Errorf("start sandbox for %s: %w", spec.Name, err)
+	}
+	return p.startAnyhow(ctx, spec)
+}
+
+// startAnyhow starts a sandbox, however little room there is.
+func (p *Provider) startAnyhow(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	id, err := newID()
+	if err != nil {
+		return nil, err
 	}
 	img, err := p.image(ctx, spec.Image)
 	if err != nil {
