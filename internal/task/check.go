@@ -119,10 +119,8 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 		if strings.TrimSpace(t.Instruction) == "" {
 			c.warn(InstructionFile, 0, "is empty: the agent is told nothing")
 		}
-		if script := filepath.Join(SolutionDir, t.SolutionScript()); !isFile(filepath.Join(t.Dir, script)) {
-			c.warn(filepath.ToSlash(script), 0, "is missing: the agent oracle has nothing to run, so that nobody can show that the task is solvable")
-		}
 	}
+	c.solutions(t)
 	if o.Readable == nil {
 		return
 	}
@@ -131,6 +129,35 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 			c.warn(ConfigFile, 0, "reads the variable %s of the worker, %s", name, why)
 		}
 	}
+}
+
+// solutions looks for what the agent oracle runs, of the task or of each step.
+func (c *checker) solutions(t *Task) {
+	said := map[string]bool{} // steps without a folder share the task's
+	for _, p := range t.Parts() {
+		script := filepath.Join(p.Solution, t.SolutionScript())
+		if said[script] || isFile(script) {
+			continue
+		}
+		said[script] = true
+		rel, _ := filepath.Rel(t.Dir, script)
+		c.warn(filepath.ToSlash(rel), 0, "is missing%s: the agent oracle has nothing to run, so that nobody can show that the task is solvable", beside(p.Solution))
+	}
+}
+
+// beside names the files that an author may have meant for the script that a folder does not have.
+func beside(dir string) string {
+	entries, _ := os.ReadDir(dir) // none: there is no such folder
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && slices.Contains([]string{".sh", ".py", ".bat"}, filepath.Ext(e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", beside " + strings.Join(names, ", ")
 }
 
 // lfsPointer begins the file that git leaves where the one that it stands for was not fetched.

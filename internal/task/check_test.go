@@ -15,15 +15,34 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 		files map[string]string
 		want  []string // the beginnings of the findings
 	}{
-		"nothing is wrong":          {nil, nil},
-		"a syntax error":            {map[string]string{"task.toml": "[agent]\ntimeout_sec = \"long\n"}, []string{"E task.toml:2:"}},
-		"several values are wrong":  {map[string]string{"task.toml": complete + "cpus = 0\nmemory_mb = -1\n"}, []string{"E task.toml:8:", "E task.toml:9:"}},
-		"an unknown key":            {map[string]string{"task.toml": complete + "cpu = 2\n"}, []string{"W task.toml:8: environment.cpu: unknown key, ignored; did you mean cpus?"}},
-		"a missing timeout":         {map[string]string{"task.toml": strings.Replace(complete, "[agent]\ntimeout_sec = 60\n", "", 1)}, []string{"W task.toml: agent.timeout_sec is not set"}},
-		"what cannot be run":        {map[string]string{"task.toml": complete + "tpu = {type = \"a\", topology = \"1\"}\n"}, []string{"E task.toml: uses what this version cannot run: environment.tpu"}},
-		"no instruction":            {map[string]string{"instruction.md": "absent"}, []string{"E instruction.md: is missing"}},
-		"an empty instruction":      {map[string]string{"instruction.md": " \n"}, []string{"W instruction.md: is empty"}},
-		"no solution":               {map[string]string{"solution/solve.sh": "absent"}, []string{"W solution/solve.sh: is missing"}},
+		"nothing is wrong":         {nil, nil},
+		"a syntax error":           {map[string]string{"task.toml": "[agent]\ntimeout_sec = \"long\n"}, []string{"E task.toml:2:"}},
+		"several values are wrong": {map[string]string{"task.toml": complete + "cpus = 0\nmemory_mb = -1\n"}, []string{"E task.toml:8:", "E task.toml:9:"}},
+		"an unknown key":           {map[string]string{"task.toml": complete + "cpu = 2\n"}, []string{"W task.toml:8: environment.cpu: unknown key, ignored; did you mean cpus?"}},
+		"a missing timeout":        {map[string]string{"task.toml": strings.Replace(complete, "[agent]\ntimeout_sec = 60\n", "", 1)}, []string{"W task.toml: agent.timeout_sec is not set"}},
+		"what cannot be run":       {map[string]string{"task.toml": complete + "tpu = {type = \"a\", topology = \"1\"}\n"}, []string{"E task.toml: uses what this version cannot run: environment.tpu"}},
+		"no instruction":           {map[string]string{"instruction.md": "absent"}, []string{"E instruction.md: is missing"}},
+		"an empty instruction":     {map[string]string{"instruction.md": " \n"}, []string{"W instruction.md: is empty"}},
+		"no solution":              {map[string]string{"solution/solve.sh": "absent"}, []string{"W solution/solve.sh: is missing"}},
+		"a solution under another name": {
+			map[string]string{"solution/solve.sh": "absent", "solution/solve.py": "pass\n"},
+			[]string{"W solution/solve.sh: is missing, beside solve.py: the agent oracle"},
+		},
+		"a step without its script": {
+			map[string]string{
+				"task.toml": complete + "[[steps]]\nname = \"one\"\n[[steps]]\nname = \"two\"\n", "instruction.md": "absent", "tests/test.sh": "absent", "solution/solve.sh": "absent",
+				"steps/one/instruction.md": "x", "steps/one/tests/test.sh": "#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n", "steps/one/solution/solve.sh": "#!/bin/sh\n",
+				"steps/two/instruction.md": "x", "steps/two/tests/test.sh": "#!/bin/sh\necho 1 > /logs/verifier/reward.txt\n", "steps/two/solution/solve2.sh": "#!/bin/sh\n",
+			},
+			[]string{"W steps/two/solution/solve.sh: is missing, beside solve2.sh: the agent oracle"},
+		},
+		"steps that share a solution which is missing": {
+			map[string]string{
+				"task.toml": complete + "[[steps]]\nname = \"one\"\n[[steps]]\nname = \"two\"\n", "instruction.md": "absent", "solution/solve.sh": "absent",
+				"steps/one/instruction.md": "x", "steps/two/instruction.md": "x",
+			},
+			[]string{"W solution/solve.sh: is missing: the agent oracle"},
+		},
 		"no tests":                  {map[string]string{"tests/test.sh": "absent"}, []string{"E tests/test.sh: is missing"}},
 		"tests without a reward":    {map[string]string{"tests/test.sh": "#!/bin/sh\ntrue\n"}, []string{"W tests/test.sh: seems to write no reward"}},
 		"the reward is in a helper": {map[string]string{"tests/test.sh": "#!/bin/sh\npython3 /tests/x.py\n", "tests/x.py": "open('/logs/verifier/reward.txt', 'w')"}, nil},
@@ -52,6 +71,7 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 			map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: \"$HELD\"}\n"},
 			[]string{"W environment/docker-compose.yaml:2: reads the variable HELD of the worker, which is not set"},
 		},
+		"a variable that the plugin sets": {map[string]string{"environment/docker-compose.yaml": "services:\n  db: {image: x, hostname: \"db-${COMPOSE_PROJECT_NAME}\"}\n"}, nil},
 		"a service that the compose file does not have": {
 			map[string]string{"task.toml": "artifacts = [{source = \"/x\", service = \"bd\"}]\n" + complete, "environment/docker-compose.yaml": "services:\n  db: {image: x}\n"},
 			[]string{"E task.toml: names the service bd, which environment/docker-compose.yaml does not have: db"},
@@ -69,7 +89,7 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 				files[name] = text
 			}
 			got := Check(makeTask(t, files), CheckOptions{Readable: func(name string) string {
-				if strings.HasPrefix(name, "HELD") {
+				if strings.HasPrefix(name, "HELD") || name == "COMPOSE_PROJECT_NAME" {
 					return "which is not set"
 				}
 				return ""
