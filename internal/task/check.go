@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func Check(dir string, o CheckOptions) Report {
 		c.loaded(t, o)
 	}
 	c.files(dir, o.MaxBytes)
-	c.dockerfile(dir)
+	c.dockerfile(dir, EnvironmentDir)
 	c.scripts(dir)
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -115,18 +116,39 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 	for _, key := range t.MissingTimeouts() {
 		c.warn(ConfigFile, 0, "%s is not set", key)
 	}
-	if len(t.Config.Steps) == 0 {
-		if strings.TrimSpace(t.Instruction) == "" {
-			c.warn(InstructionFile, 0, "is empty: the agent is told nothing")
+	for _, p := range t.Parts() {
+		if strings.TrimSpace(p.Instruction) != "" {
+			continue
 		}
+		file := InstructionFile
+		if p.Name != "" {
+			file = path.Join(StepsDir, p.Name, file)
+		}
+		c.warn(file, 0, "is empty: the agent is told nothing")
 	}
 	c.solutions(t)
+	c.verifiers(t)
 	if o.Readable == nil {
 		return
 	}
 	for _, name := range t.HostVars(true, func(string) bool { return false }) {
 		if why := o.Readable(name); why != "" {
 			c.warn(ConfigFile, 0, "reads the variable %s of the worker, %s", name, why)
+		}
+	}
+}
+
+// verifiers looks at the Dockerfiles of separate verifiers.
+func (c *checker) verifiers(t *Task) {
+	var contexts []string
+	for _, p := range t.Parts() {
+		if e := p.Verifier.Environment; e != nil && e.DockerImage == "" && !slices.Contains(contexts, p.VerifierContext) {
+			contexts = append(contexts, p.VerifierContext)
+		}
+	}
+	for _, context := range contexts {
+		if rel, err := filepath.Rel(t.Dir, context); err == nil {
+			c.dockerfile(t.Dir, filepath.ToSlash(rel))
 		}
 	}
 }

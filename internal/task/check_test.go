@@ -55,6 +55,19 @@ func TestCheckNamesThePlaceOfEachFinding(t *testing.T) {
 			map[string]string{"environment/Dockerfile": "FROM scratch\nCOPY setup.sh ../tests/x.sh /\n"},
 			[]string{"E environment/Dockerfile:2: COPY setup.sh: there is no environment/setup.sh", "E environment/Dockerfile:2: COPY ../tests/x.sh: there is no environment/tests/x.sh"},
 		},
+		"an image whose digest was never filled in": {
+			map[string]string{"environment/Dockerfile": "FROM --platform=linux/amd64 debian:12 AS base\nFROM Base\nFROM ${ANY}@x\nFROM debian:12@sha256:<digest>\n"},
+			[]string{"E environment/Dockerfile:4: FROM debian:12@sha256:<digest>: is no name of an image"},
+		},
+		"a separate verifier's Dockerfile": {
+			map[string]string{"task.toml": strings.Replace(complete, "[verifier]", "[verifier]\nenvironment_mode = \"separate\"", 1), "tests/Dockerfile": "FROM debian:12\nCOPY test.sh grade.py /tests/\n"},
+			[]string{"E tests/Dockerfile:2: COPY grade.py: there is no tests/grade.py; only what is in tests/ can be copied"},
+		},
+		"a Dockerfile among the tests that nothing builds": {map[string]string{"tests/Dockerfile": "FROM debian:12\nCOPY grade.py /tests/\n"}, nil},
+		"a step's empty instruction": {
+			map[string]string{"task.toml": complete + "[[steps]]\nname = \"one\"\n", "instruction.md": "absent", "steps/one/instruction.md": "\n"},
+			[]string{"W steps/one/instruction.md: is empty"},
+		},
 		"sources that are there or elsewhere": {
 			map[string]string{
 				"environment/a.txt": "x",
