@@ -158,7 +158,12 @@ func errorDetails(p printer, trials []api.Trial, most int) {
 	}
 }
 
+// firstLine gives the first line of a message, and of a list what is listed first.
 func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	line, rest, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	if strings.HasSuffix(line, ":") {
+		next, _, _ := strings.Cut(rest, "\n")
+		line = strings.TrimSpace(line + " " + strings.TrimSpace(next))
+	}
 	return line
 }

@@ -74,6 +74,28 @@ func importAll(t *testing.T, target *fakeTarget, dir string) Imported {
 	return done
 }
 
+func TestATaskWithoutANameIsCalledAsItsTrialBegins(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`{"task_name": "org/sums", "trial_name": "sums__a1B2c3D", "config": {"task": {"path": "."}}, "finished_at": "2026-01-02T03:04:05"}`: "org/sums",
+		`{"task_name": "", "trial_name": "sums__a1B2c3D", "config": {"task": {"path": "tasks/add"}}, "finished_at": "2026-01-02T03:04:05"}`: "tasks/add",
+		`{"task_name": "", "trial_name": "my__sums__a1B2c3D", "config": {"task": {"path": "."}}, "finished_at": "2026-01-02T03:04:05"}`:     "my__sums",
+		`{"config": {"task": {"path": ".."}}, "finished_at": "2026-01-02T03:04:05"}`:                                                        "folder",
+	} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "folder__1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "folder__1", "result.json"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		in, _, err := (&Job{Dir: dir}).readTrial("folder__1")
+		if err != nil || in.TaskName != want {
+			t.Errorf("of %s got %q, %v, want %q", text, in.TaskName, err, want)
+		}
+	}
+}
+
 // Each folder in testdata was written by the models of that version of Harbor: five trials, from 0.6 on one with steps, and one that was killed.
 func TestJobsOfAllVersionsOfHarborAreImported(t *testing.T) {
 	t.Parallel()

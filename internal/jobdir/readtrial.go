@@ -38,20 +38,32 @@ func (j *Job) readTrial(folder string) (in api.ImportTrial, notes []string, err 
 		return in, nil, errUnfinished
 	}
 	in = api.ImportTrial{
-		TaskName: cmp.Or(t.TaskName, config.Task.Path), Attempts: 1, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
+		TaskName: taskOf(&t, config, folder), Attempts: 1, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
 		Agent: cmp.Or(t.AgentInfo.Name, config.Agent.Name, "unknown"), Model: modelOf(t.AgentInfo, config.Agent),
 	}
 	if t.Source != nil {
 		in.DataSet = *t.Source
 	}
 	if in.TaskName == "" {
-		return in, nil, fmt.Errorf("%s names no task", result.ResultFile)
+		return in, nil, fmt.Errorf("neither %s nor the folder's name tells the task", result.ResultFile)
 	}
 	in.AgentConfig, in.Harbor = result.Submitted(config)
 	j.lock(dir, &in, config)
 	in.Finish = finishOf(dir, &t, config)
 	j.more(folder, &in)
 	return in, notes, nil
+}
+
+// taskOf names the task of a trial. Versions of Harbor that were told `-p .` knew no other name of it than what begins the trial's.
+func taskOf(t *result.Trial, config result.TrialConfig, folder string) string {
+	if t.TaskName != "" {
+		return t.TaskName
+	}
+	if strings.Trim(config.Task.Path, "./") != "" {
+		return config.Task.Path
+	}
+	trial := cmp.Or(t.TrialName, folder)
+	return trial[:max(strings.LastIndex(trial, "__"), 0)]
 }
 
 func recode(doc map[string]any, into any) error {

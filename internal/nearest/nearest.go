@@ -9,14 +9,20 @@ import (
 // maxWord is how long a word may be to be guessed at, in bytes.
 const maxWord = 64
 
-// To gives the known word that was probably meant: one that begins with the word, else the closest by at most two edits that
-// are no more than a third of it; empty if there is none.
+// To gives the known word that was probably meant: one that begins with the word, or ends with it after an underscore or hyphen, else the
+// closest by at most two edits that are no more than a third of it; empty if there is none.
 func To(word string, known []string) string {
 	if len(word) > maxWord {
 		return ""
 	}
-	if i := slices.IndexFunc(known, func(k string) bool { return len(word) >= 2 && strings.HasPrefix(k, word) }); i >= 0 {
-		return known[i]
+	begins := func(k string) bool { return strings.HasPrefix(k, word) }
+	ends := func(k string) bool {
+		return len(word) >= 4 && (strings.HasSuffix(k, "_"+word) || strings.HasSuffix(k, "-"+word))
+	}
+	for _, has := range []func(string) bool{begins, ends} {
+		if i := slices.IndexFunc(known, has); i >= 0 && len(word) >= 2 {
+			return known[i]
+		}
 	}
 	best, least := "", 3
 	for _, k := range known {

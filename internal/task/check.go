@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func Check(dir string, o CheckOptions) Report {
 		c.loaded(t, o)
 	}
 	c.files(dir, o.MaxBytes)
-	c.dockerfile(dir)
+	c.dockerfile(dir, EnvironmentDir)
 	c.scripts(dir)
 	slices.SortStableFunc(c.report.Findings, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
@@ -115,14 +116,18 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 	for _, key := range t.MissingTimeouts() {
 		c.warn(ConfigFile, 0, "%s is not set", key)
 	}
-	if len(t.Config.Steps) == 0 {
-		if strings.TrimSpace(t.Instruction) == "" {
-			c.warn(InstructionFile, 0, "is empty: the agent is told nothing")
+	for _, p := range t.Parts() {
+		if strings.TrimSpace(p.Instruction) != "" {
+			continue
 		}
-		if script := filepath.Join(SolutionDir, t.SolutionScript()); !isFile(filepath.Join(t.Dir, script)) {
-			c.warn(filepath.ToSlash(script), 0, "is missing: the agent oracle has nothing to run, so that nobody can show that the task is solvable")
+		file := InstructionFile
+		if p.Name != "" {
+			file = path.Join(StepsDir, p.Name, file)
 		}
+		c.warn(file, 0, "is empty: the agent is told nothing")
 	}
+	c.solutions(t)
+	c.verifiers(t)
 	if o.Readable == nil {
 		return
 	}
@@ -131,6 +136,50 @@ func (c *checker) loaded(t *Task, o CheckOptions) {
 			c.warn(ConfigFile, 0, "reads the variable %s of the worker, %s", name, why)
 		}
 	}
+}
+
+// verifiers looks at the Dockerfiles of separate verifiers.
+func (c *checker) verifiers(t *Task) {
+	var contexts []string
+	for _, p := range t.Parts() {
+		if e := p.Verifier.Environment; e != nil && e.DockerImage == "" && !slices.Contains(contexts, p.VerifierContext) {
+			contexts = append(contexts, p.VerifierContext)
+		}
+	}
+	for _, context := range contexts {
+		if rel, err := filepath.Rel(t.Dir, context); err == nil {
+			c.dockerfile(t.Dir, filepath.ToSlash(rel))
+		}
+	}
+}
+
+// solutions looks for what the agent oracle runs, of the task or of each step.
+func (c *checker) solutions(t *Task) {
+	said := map[string]bool{} // steps without a folder share the task's
+	for _, p := range t.Parts() {
+		script := filepath.Join(p.Solution, t.SolutionScript())
+		if said[script] || isFile(script) {
+			continue
+		}
+		said[script] = true
+		rel, _ := filepath.Rel(t.Dir, script)
+		c.warn(filepath.ToSlash(rel), 0, "is missing%s: the agent oracle has nothing to run, so that nobody can show that the task is solvable", beside(p.Solution))
+	}
+}
+
+// beside names the files that an author may have meant for the script that a folder does not have.
+func beside(dir string) string {
+	entries, _ := os.ReadDir(dir) // none: there is no such folder
+	var names []string
+	for _, e := range entries {
+		if e.Type().IsRegular() && slices.Contains([]string{".sh", ".py", ".bat"}, filepath.Ext(e.Name())) {
+			names = append(names, e.Name())
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", beside " + strings.Join(names, ", ")
 }
 
 // lfsPointer begins the file that git leaves where the one that it stands for was not fetched.

@@ -7,7 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // maxScanned is how much of a file is searched.
@@ -95,24 +98,41 @@ func (c *checker) firstLine(path, rel string) {
 	}
 }
 
-// dockerfile looks for lines that cannot be built, since the context is the folder environment.
-func (c *checker) dockerfile(dir string) {
-	text, err := os.ReadFile(filepath.Join(dir, EnvironmentDir, Dockerfile))
+// dockerfile looks for lines that cannot be built, since the context is the Dockerfile's own folder.
+func (c *checker) dockerfile(dir, context string) {
+	text, err := os.ReadFile(filepath.Join(dir, context, Dockerfile))
 	if err != nil {
 		return // absent, or reported by files
 	}
-	rel, stages := EnvironmentDir+"/"+Dockerfile, 0
+	rel := context + "/" + Dockerfile
+	var stages []string
 	for _, i := range instructions(string(text)) {
 		switch i.word {
 		case "FROM":
-			stages++
+			stages = append(stages, c.stage(rel, i, stages))
 		case "COPY", "ADD":
-			c.copied(dir, rel, i)
+			c.copied(dir, context, i)
 		}
 	}
-	if stages == 0 {
+	if len(stages) == 0 {
 		c.fault(rel, 0, "has no FROM")
 	}
+}
+
+// stage looks at what a stage begins with, and gives the stage's name.
+func (c *checker) stage(rel string, i instruction, earlier []string) string {
+	words := slices.DeleteFunc(slices.Clone(i.args), func(a string) bool { return strings.HasPrefix(a, "--") })
+	if len(words) == 0 {
+		return ""
+	}
+	image := words[0]
+	if _, err := name.ParseReference(image); err != nil && !strings.Contains(image, "$") && !slices.Contains(earlier, strings.ToLower(image)) {
+		c.fault(rel, i.line, "FROM %s: is no name of an image", image)
+	}
+	if len(words) == 3 && strings.EqualFold(words[1], "as") {
+		return strings.ToLower(words[2])
+	}
+	return ""
 }
 
 // instruction is one of a Dockerfile that stands on one line.
@@ -162,7 +182,7 @@ func firstWord(s string) string {
 }
 
 // copied finds sources that are not there. What has variables, patterns or quotes, or comes from elsewhere, is left alone.
-func (c *checker) copied(dir, rel string, i instruction) {
+func (c *checker) copied(dir, context string, i instruction) {
 	var paths []string
 	for _, a := range i.args {
 		if strings.HasPrefix(a, "--from") || strings.HasPrefix(a, "--parents") {
@@ -180,8 +200,8 @@ func (c *checker) copied(dir, rel string, i instruction) {
 			continue
 		}
 		// A path that leads out of the context begins at it, as builders have it.
-		if clean := filepath.Clean("/" + p); absent(filepath.Join(dir, EnvironmentDir, clean)) {
-			c.fault(rel, i.line, "%s %s: there is no %s%s; only what is in %s/ can be copied", i.word, p, EnvironmentDir, clean, EnvironmentDir)
+		if clean := filepath.Clean("/" + p); absent(filepath.Join(dir, context, clean)) {
+			c.fault(context+"/"+Dockerfile, i.line, "%s %s: there is no %s%s; only what is in %s/ can be copied", i.word, p, context, clean, context)
 		}
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"oddish/internal/composefile"
 )
 
-// composeKnown are the variables of compose files that sandboxes set.
+// composeKnown are the variables of compose files that sandboxes or the plugin set.
 var composeKnown = []string{
-	"CONTEXT_DIR", "MAIN_IMAGE_NAME", "PREBUILT_IMAGE_NAME", "CPUS", "MEMORY",
+	"COMPOSE_PROJECT_NAME", "CONTEXT_DIR", "MAIN_IMAGE_NAME", "PREBUILT_IMAGE_NAME", "CPUS", "MEMORY",
 	"HOST_VERIFIER_LOGS_PATH", "ENV_VERIFIER_LOGS_PATH", "HOST_AGENT_LOGS_PATH", "ENV_AGENT_LOGS_PATH", "HOST_ARTIFACTS_PATH", "ENV_ARTIFACTS_PATH",
 }
 

@@ -15,7 +15,7 @@ import (
 // VetFiles refuses compose files that would make the plugin read files of this machine outside dir into a service: what it
 // reads cannot be told any more from what it has merged.
 func VetFiles(dir string, names []string) error {
-	var errs []error
+	v := &vet{dir: dir}
 	seen := map[string]bool{}
 	for len(names) > 0 {
 		name := names[0]
@@ -29,19 +29,21 @@ func VetFiles(dir string, names []string) error {
 			return fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, filepath.Base(name), err)
 		}
 		if f.Include {
-			errs = append(errs, errors.New("include (write the services into the file itself)"))
+			v.refuse(true, "include (write the services into the file itself)")
 		}
 		for _, r := range f.Reads {
 			path, why := inside(dir, filepath.Dir(name), r.Path)
-			if why != "" {
-				errs = append(errs, fmt.Errorf("%s %s, which %s", r.Key, r.Path, why))
-			} else if r.Compose {
+			v.reads(r.Key, r.Path, why)
+			if why == "" && r.Compose {
 				names = append(names, path)
 			}
 		}
 	}
-	return refusal(errs)
+	return v.err()
 }
+
+// absent is why a path is none of the task's that names nothing.
+const absent = "does not exist"
 
 // inside gives the whole path of one that is written in a file of the folder base, or says why it is not one of dir's.
 func inside(dir, base, path string) (whole, why string) {
@@ -51,9 +53,13 @@ func inside(dir, base, path string) (whole, why string) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(base, path)
 	}
+	const outside = "is not in the folder of the compose file"
 	real, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", "does not exist"
+		if rel, err := filepath.Rel(dir, path); err != nil || !filepath.IsLocal(rel) {
+			return "", outside
+		}
+		return "", absent
 	} else if err != nil {
 		return "", "cannot be read"
 	}
@@ -62,18 +68,9 @@ func inside(dir, base, path string) (whole, why string) {
 		return "", "cannot be read"
 	}
 	if rel, err := filepath.Rel(root, real); err != nil || !filepath.IsLocal(rel) {
-		return "", "is not in the folder of the compose file"
+		return "", outside
 	}
 	return path, ""
-}
-
-// refusal makes one error of all that is refused.
-func refusal(errs []error) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: the task's compose file uses what could reach beyond its sandbox:\n%w\n(the operator of a worker that runs only tasks whose authors are trusted can allow it there with ODDISH_COMPOSE_UNSAFE=true)",
-		sandbox.ErrUnsupported, errors.Join(errs...))
 }
 
 // serviceKeys are the keys of a service that reach nothing outside, or whose values are looked at. All others are refused, so that
@@ -94,10 +91,28 @@ var capabilities = []string{
 	"SYS_CHROOT", "SYS_NICE", "SYS_PTRACE", "IPC_LOCK",
 }
 
-// vet collects what is refused of a merged project.
+// vet collects what is wrong with a project.
 type vet struct {
-	dir  string
-	errs []error
+	dir     string
+	refused []error
+	missing []error // files that it names and the task does not have
+}
+
+// err makes one error of all that is refused, else of all that is missing: that is a mistake of the task's, which no operator can allow.
+func (v *vet) err() error {
+	switch {
+	case len(v.refused) > 0:
+		return fmt.Errorf("%w: the task's compose file uses what could reach beyond its sandbox:\n%w\n(the operator of a worker that runs only tasks whose authors are trusted can allow it there with ODDISH_COMPOSE_UNSAFE=true)",
+			sandbox.ErrUnsupported, sorted(v.refused))
+	case len(v.missing) > 0:
+		return fmt.Errorf("%w: the task's compose file names what is not there (its paths are relative to environment/):\n%w", sandbox.ErrBuild, sorted(v.missing))
+	}
+	return nil
+}
+
+func sorted(errs []error) error {
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
 }
 
 // Vet refuses a merged project that could reach beyond its sandbox: host namespaces, devices, privileges, files outside dir.
@@ -122,20 +137,33 @@ func (p *Project) Vet(dir string) error {
 		}
 	}
 	v.refuse(p.doc["models"] != nil, "models")
-	slices.SortFunc(v.errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return refusal(v.errs)
+	return v.err()
 }
 
 func (v *vet) refuse(bad bool, format string, args ...any) {
 	if bad {
-		v.errs = append(v.errs, fmt.Errorf(format, args...))
+		v.refused = append(v.refused, fmt.Errorf(format, args...))
 	}
 }
 
 // file refuses one that is not in the folder.
 func (v *vet) file(at, path string) {
 	_, why := inside(v.dir, v.dir, path)
-	v.refuse(why != "", "%s %s, which %s", at, path, why)
+	if rel, err := filepath.Rel(v.dir, path); err == nil && filepath.IsLocal(rel) {
+		path = rel // as the author knows it
+	}
+	v.reads(at, path, why)
+}
+
+// reads notes a path of which inside said why it is none of the task's.
+func (v *vet) reads(at, path, why string) {
+	switch why {
+	case "":
+	case absent:
+		v.missing = append(v.missing, fmt.Errorf("%s: %s", at, path))
+	default:
+		v.refuse(true, "%s %s, which %s", at, path, why)
+	}
 }
 
 func (v *vet) service(at string, s map[string]any) {
@@ -175,7 +203,7 @@ func (v *vet) mounts(at string, s map[string]any) {
 		switch m["type"] {
 		case "volume", "tmpfs", "image":
 		case "bind":
-			v.file(at+".volumes:", source)
+			v.file(at+".volumes", source)
 		default:
 			v.refuse(true, "%s.volumes of type %v", at, m["type"])
 		}
