@@ -28,7 +28,9 @@ func Digest(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("digest of task %s: %w", dir, err)
 	}
-	files, err := regularFiles(root, func(rel string, isDir bool) bool { return inDigest(rel) && !ignore.ignored(rel, isDir) })
+	files, err := regularFiles(root, func(rel string, isDir bool) bool {
+		return inDigest(rel) && !(isDir && ignore.skips(rel)) && (isDir || !ignore.ignored(rel))
+	})
 	if err != nil {
 		return "", fmt.Errorf("digest of task %s: %w", dir, err)
 	}

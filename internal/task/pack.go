@@ -27,6 +27,10 @@ func Pack(w io.Writer, dir string) error {
 		if rel == ".gitignore" {
 			return true
 		}
-		return inDigest(rel) && !(ignore.ignored(rel, isDir) && junk.ignored(rel, isDir))
+		left := ignore.ignored(rel) && junk.ignored(rel)
+		if isDir {
+			left = ignore.skips(rel) && junk.skips(rel)
+		}
+		return inDigest(rel) && !left
 	}})
 }
