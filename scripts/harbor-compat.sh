@@ -35,6 +35,9 @@ fi
 CGO_ENABLED=0 go build -o "$scratch/oddish" ./cmd/oddish
 mkdir "$scratch/tasks" "$scratch/home" "$scratch/bin"
 cp -r examples/tasks/hello-file examples/tasks/fix-invoice examples/tasks/stock-room "$scratch/tasks"
+cp -r examples/tasks/hello-file "$scratch/tasks/separate"
+sed -i -e '1i artifacts = ["/app"]' -e 's|^name = .*|name = "oddish/separate"\nversion = "1.2"|' "$scratch/tasks/separate/task.toml"
+printf '\n[verifier.environment.oddish]\nimage = "host"\n' >>"$scratch/tasks/separate/task.toml"
 mkdir "$scratch/digests"
 cp -r examples/tasks/. "$scratch/digests"
 printf '*.txt\n/solution/\n!solve.sh\nsteps/*\n' >"$scratch/digests/stock-room/.gitignore"
@@ -77,7 +80,7 @@ trials = [d for d in job.iterdir() if d.is_dir()]
 viewer = TestClient(create_app(job.parent))
 get = lambda path: viewer.get(path).raise_for_status().json()
 listed = {j["name"]: j for j in get("/api/jobs")["items"]}
-assert listed[job.name]["n_completed_trials"] == len(trials) == 12, listed
+assert listed[job.name]["n_completed_trials"] == len(trials) == 16, listed
 rewards = {}
 for d in trials:
     read(TrialConfig, d / "config.json")
