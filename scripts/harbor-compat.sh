@@ -2,7 +2,7 @@
 # Whether Harbor itself reads what we write: `scripts/harbor-compat.sh [VERSION]`.
 #
 # Installs Harbor (the newest, or VERSION) from the Python registry that this machine is configured for, runs example tasks, pulls the experiment and asks
-# Harbor: its readers take every file, the API of its viewer gives the same rewards, and `harbor job resume` finds nothing left to do and sums up the same. HARBOR_VENV
+# Harbor: the content digests of the examples are the same, its readers take every file, the API of its viewer gives the same rewards, and `harbor job resume` finds nothing left to do and sums up the same. HARBOR_VENV
 # names a virtual environment that has it already. Without a Python of 3.12 or newer the script says so and succeeds. It starts no container: the
 # `docker` that Harbor asks for before it resumes is one that says yes.
 set -euo pipefail
@@ -34,11 +34,28 @@ fi
 
 CGO_ENABLED=0 go build -o "$scratch/oddish" ./cmd/oddish
 mkdir "$scratch/tasks" "$scratch/home" "$scratch/bin"
-cp -r examples/tasks/hello-file examples/tasks/fix-invoice "$scratch/tasks"
+cp -r examples/tasks/hello-file examples/tasks/fix-invoice examples/tasks/stock-room "$scratch/tasks"
+cp -r examples/tasks/hello-file "$scratch/tasks/separate"
+sed -i -e '1i artifacts = ["/app"]' -e 's|^name = .*|name = "oddish/separate"\nversion = "1.2"|' "$scratch/tasks/separate/task.toml"
+printf '\n[verifier.environment.oddish]\nimage = "host"\n' >>"$scratch/tasks/separate/task.toml"
+mkdir "$scratch/digests"
+cp -r examples/tasks/. "$scratch/digests"
+printf '*.txt\n/solution/\n!solve.sh\nsteps/*\n' >"$scratch/digests/stock-room/.gitignore"
 export ODDISH_DATA_DIR=$scratch/data ODDISH_API_URL=http://localhost:$((20000 + $$ % 10000))
 cd "$scratch"
 ./oddish run -p tasks -a oracle -a nop --n-trials 2 -E compat --quiet >/dev/null
 ./oddish pull compat --out jobs/compat --tasks tasks
+./oddish check digests --json >digests.json
+"$venv/bin/python" - digests.json <<'PYTHON'
+import json, sys
+from pathlib import Path
+
+from harbor.publisher.packager import Packager
+
+for task in json.load(open(sys.argv[1]))["tasks"]:
+    digest = Packager.compute_content_hash(Path(task["path"]))[0]
+    assert digest == task["digest"], (task["path"], task["digest"], digest)
+PYTHON
 
 printf '#!/bin/sh\nexit 0\n' >bin/docker
 chmod +x bin/docker
@@ -63,7 +80,7 @@ trials = [d for d in job.iterdir() if d.is_dir()]
 viewer = TestClient(create_app(job.parent))
 get = lambda path: viewer.get(path).raise_for_status().json()
 listed = {j["name"]: j for j in get("/api/jobs")["items"]}
-assert listed[job.name]["n_completed_trials"] == len(trials) == 8, listed
+assert listed[job.name]["n_completed_trials"] == len(trials) == 16, listed
 rewards = {}
 for d in trials:
     read(TrialConfig, d / "config.json")

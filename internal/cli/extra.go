@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -64,7 +63,7 @@ func (a *App) readExtraCompose(f *runFlags, file *sweepFile) ([]api.ComposeFile,
 		if err := parsed.SelfContained(); err != nil {
 			return nil, usagef("extra compose file %s reads another file, which is not sent along: %v", p, err)
 		}
-		files = append(files, api.ComposeFile{Name: filepath.Base(p), Text: string(data)})
+		files = append(files, api.ComposeFile{Name: p, Text: string(data)})
 	}
 	return files, nil
 }

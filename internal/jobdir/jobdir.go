@@ -134,14 +134,48 @@ func (s setting) placeJob(config map[string]any) {
 	known(config)
 }
 
-// placeLock makes a job's lock.json agree with its config.json.
-func placeLock(lock map[string]any) {
+// placeLock makes a job's lock.json agree with its config.json, and with the tasks as far as the trials' own lock.json files tell of them.
+func (p *puller) placeLock(lock map[string]any) {
+	tasks := p.lockedTasks()
 	trials, _ := lock["trials"].([]any)
 	for _, t := range trials {
-		if trial, ok := t.(map[string]any); ok {
-			known(trial)
+		trial, ok := t.(map[string]any)
+		if !ok {
+			continue
+		}
+		known(trial)
+		task, _ := trial["task"].(map[string]any)
+		digest, _ := task["digest"].(string)
+		verifier, _ := trial["verifier"].(map[string]any)
+		if of, ok := tasks[digest]; ok && verifier != nil {
+			task["version"], verifier["environment_mode"] = of.Task.Version, of.Verifier.EnvironmentMode
 		}
 	}
+}
+
+// lockedTask is what a trial's lock.json tells of its task.
+type lockedTask struct {
+	Task struct {
+		Digest  string  `json:"digest"`
+		Version *string `json:"version"`
+	} `json:"task"`
+	Verifier struct {
+		EnvironmentMode *string `json:"environment_mode"` // null: the task has steps
+	} `json:"verifier"`
+}
+
+// lockedTasks reads the trials' lock.json files, as far as they can be read, by the digests of their tasks.
+func (p *puller) lockedTasks() map[string]lockedTask {
+	tasks := map[string]lockedTask{}
+	for _, t := range p.ended {
+		data, err := p.root.ReadFile(filepath.Join(t.Folder, result.LockFile))
+		var task lockedTask
+		if err != nil || json.Unmarshal(data, &task) != nil || task.Task.Digest == "" {
+			continue // a worker that was lost wrote none
+		}
+		tasks[task.Task.Digest] = task
+	}
+	return tasks
 }
 
 // placeTask sets the path of a task that is no repository's.

@@ -135,7 +135,7 @@ func (p *puller) end(job api.JobFiles) error {
 		name  string
 		doc   json.RawMessage
 		place func(map[string]any)
-	}{{result.ConfigFile, job.Config, p.placeJob}, {result.LockFile, job.Lock, placeLock}} {
+	}{{result.ConfigFile, job.Config, p.placeJob}, {result.LockFile, job.Lock, p.placeLock}} {
 		var doc map[string]any
 		if err := json.Unmarshal(f.doc, &doc); err != nil || doc == nil {
 			return fmt.Errorf("the server's %s is no JSON object: %w", f.name, err)

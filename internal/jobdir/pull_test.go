@@ -127,6 +127,22 @@ func TestAPulledDirectorySaysWhereItIs(t *testing.T) {
 	}
 }
 
+func TestAPulledLockTellsOfTasksWhatTheTrialsLocksDo(t *testing.T) {
+	t.Parallel()
+	s, dir := newSource(), filepath.Join(t.TempDir(), "job")
+	s.job.Lock = []byte(`{"trials": [{"task": {"digest": "sha256:a", "version": null}, "verifier": {"environment_mode": "shared"}},
+		{"task": {"digest": "sha256:b", "version": null}, "verifier": {"environment_mode": "shared"}}, {"task": {"digest": "sha256:c", "version": null}, "verifier": {"environment_mode": "shared"}}]}`)
+	s.files["hello-0"]["lock.json"] = `{"task": {"digest": "sha256:a", "version": "1.2"}, "verifier": {"environment_mode": "separate"}}`
+	s.files["hello-1"]["lock.json"] = `{"task": {"digest": "sha256:b", "version": null}, "verifier": {"environment_mode": null}}`
+	pull(t, s, dir)
+	got, err := json.Marshal(readDoc(t, filepath.Join(dir, "lock.json")))
+	want := `{"trials":[{"task":{"digest":"sha256:a","version":"1.2"},"verifier":{"environment_mode":"separate"}},` +
+		`{"task":{"digest":"sha256:b","version":null},"verifier":{"environment_mode":null}},{"task":{"digest":"sha256:c","version":null},"verifier":{"environment_mode":"shared"}}]}`
+	if err != nil || string(got) != want {
+		t.Errorf("lock.json is\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestWhatIsThereIsNotPulledAgain(t *testing.T) {
 	t.Parallel()
 	s, dir := newSource(), filepath.Join(t.TempDir(), "job")

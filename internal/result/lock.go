@@ -1,5 +1,12 @@
 package result
 
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"oddish/api"
+)
+
 // TrialLock is lock.json of a trial directory: the inputs by content. Environment, Agent and Verifier are those of the TrialConfig.
 type TrialLock struct {
 	SchemaVersion                     int               `json:"schema_version"`
@@ -14,6 +21,7 @@ type TrialLock struct {
 	Environment                       EnvironmentConfig `json:"environment"`
 	Verifier                          VerifierLock      `json:"verifier"`
 	Artifacts                         []Artifact        `json:"artifacts,omitempty"`
+	ExtraDockerCompose                []ComposeLock     `json:"extra_docker_compose,omitempty"`
 }
 
 // TaskLock names the task and its content.
@@ -32,10 +40,25 @@ type TaskLock struct {
 // VerifierLock is the verifier's configuration with its resolved mode.
 type VerifierLock struct {
 	VerifierConfig
-	EnvironmentMode string `json:"environment_mode"`
+	EnvironmentMode *string `json:"environment_mode"` // null: the task has steps, each with its own
 }
 
-// NewTrialLock gives the lock of a trial with a shared verifier. digest is the task's, in hex.
+// ComposeLock names a compose file of the run and its content.
+type ComposeLock struct {
+	Path   string `json:"path"`
+	Digest string `json:"digest"`
+}
+
+// NewComposeLocks gives the locks of the compose files of a run.
+func NewComposeLocks(files []api.ComposeFile) []ComposeLock {
+	var locks []ComposeLock
+	for _, f := range files {
+		locks = append(locks, ComposeLock{f.Name, fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(f.Text)))})
+	}
+	return locks
+}
+
+// NewTrialLock gives the lock of a trial, without the mode of its verifier and compose files of the run. digest is the task's, in hex.
 func NewTrialLock(c TrialConfig, taskName, taskVersion, digest string) TrialLock {
 	kind := "local"
 	if c.Task.GitURL != nil {
@@ -55,7 +78,7 @@ func NewTrialLock(c TrialConfig, taskName, taskVersion, digest string) TrialLock
 		EnvironmentBuildTimeoutMultiplier: c.EnvironmentBuildTimeoutMultiplier,
 		Agent:                             c.Agent,
 		Environment:                       c.Environment,
-		Verifier:                          VerifierLock{c.Verifier, "shared"},
+		Verifier:                          VerifierLock{VerifierConfig: c.Verifier},
 		Artifacts:                         c.Artifacts,
 	}
 }

@@ -212,11 +212,16 @@ func jobConfig(e store.ExperimentSummary, configs []result.TrialConfig) result.J
 	return result.NewJobConfig(e.ID, path.Dir(store.ExperimentDir(e.ID)), configs)
 }
 
-// jobLock names the inputs of trials whose configurations are configs.
+// jobLock names the inputs of trials whose configurations are configs. What only the tasks tell, the trials' own lock.json files have: a pull puts it in.
 func jobLock(e store.ExperimentSummary, trials []store.Trial, configs []result.TrialConfig) result.JobLock {
 	locks := make([]result.TrialLock, len(trials))
 	for i, t := range trials {
+		shared := "shared"
 		locks[i] = result.NewTrialLock(configs[i], t.TaskName, "", t.ContentHash)
+		locks[i].Verifier.EnvironmentMode = &shared
+		if e := t.Harbor.Environment; e != nil {
+			locks[i].ExtraDockerCompose = result.NewComposeLocks(e.ExtraCompose)
+		}
 	}
 	return result.NewJobLock(e.CreatedAt, locks)
 }

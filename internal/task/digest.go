@@ -16,7 +16,7 @@ import (
 // comparing versions go by. It covers task.toml, instruction.md, README.md and
 // trajectory.json and every regular file below environment/, tests/, solution/ and
 // steps/, less what the task's .gitignore (or, without one, a short list of editors' and caches' files)
-// leaves out. Names and contents count, modes do not. A link to a file counts as that file; one
+// leaves out, and what files named .harborignore do. Names and contents count, modes do not. A link to a file counts as that file; one
 // that leads out of dir is an error.
 func Digest(dir string) (string, error) {
 	root, err := os.OpenRoot(dir)
@@ -28,7 +28,11 @@ func Digest(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("digest of task %s: %w", dir, err)
 	}
-	files, err := regularFiles(root, func(rel string, isDir bool) bool { return inDigest(rel) && !ignore.ignored(rel, isDir) })
+	more := newHarborIgnore(root)
+	files, err := regularFiles(root, func(rel string, isDir bool) bool {
+		return inDigest(rel) && !more.excluded(rel, isDir) && !(isDir && ignore.skips(rel)) && (isDir || !ignore.ignored(rel))
+	})
+	err = errors.Join(more.err, err)
 	if err != nil {
 		return "", fmt.Errorf("digest of task %s: %w", dir, err)
 	}

@@ -19,7 +19,8 @@ import (
 //	  printf '%s\0%s\n' "$f" "$(sha256sum < $f | cut -d' ' -f1)"
 //	done | sha256sum
 //
-// where FILES are those that the digest covers.
+// where FILES are those that the digest covers. The packager of Harbor 0.26.0 gives the same for each; scripts/harbor-compat.sh asks the newest one about the
+// examples.
 var digestFiles = map[string]string{
 	"task.toml": "version = \"1.0\"\n", "instruction.md": "Do it.\n", "README.md": "read me\n", "notes.txt": "not covered\n",
 	"environment/Dockerfile": "FROM scratch\n", "environment-x/f": "not covered\n",
@@ -171,32 +172,40 @@ func TestEnvironmentDigest(t *testing.T) {
 
 func TestIgnoreList(t *testing.T) {
 	t.Parallel()
-	tests := []struct{ patterns, ignored, kept string }{
-		{"*.log", "a.log d/b.log .log", "a.log.txt log"},
-		{"/a", "a a/b", "d/a"},
-		{"d/a", "d/a d/a/x", "e/d/a"},
-		{"build/", "build/x d/build/x", "build"},
-		{"**/x", "x d/x d/e/x", "xx"},
-		{"d/**", "d/x d/e/x", "d2/x"},
-		{"d/**/x", "d/x d/e/x d/e/f/x", "x dx e/d/x"},
-		{"a**b", "ab axxb", "a/b"},
-		{"*.log\n!keep.log", "a.log d/a.log", "keep.log d/keep.log"},
-		{"d/\n!d/keep", "d/keep d/x", "keep"},
-		{"d/*\n!d/keep", "d/x", "d/keep"},
-		{"# comment\n\\#file\n\\!neg", "#file !neg", "comment"},
-		{"trail   \nkept\\ ", "trail kept\\s", "kept"},
-		{"a?c", "abc", "ac a/c abbc"},
-		{"[ab].txt\n[!x-z]y\n[[:digit:]]", "a.txt b.txt ay 7", "c.txt xy zy 77"},
-		{"[]]x\n[a\\-c]z", "]x az -z cz", "bz"},
-		{"[unclosed\nok", "ok", "[unclosed u"},
-		{"\\", "", "\\ x"},
-		{"a\\*b", "a*b", "axb"},
-		{"x.y", "x.y", "xzy"},
-		{"crlf\r\nnext\r\n", "crlf next", "crl"},
-		{"\xef\xbb\xbfbom", "bom", "xbom"},
-		{"/", "", "a"},
-		{"dir/name/", "dir/name/x", "dir/name x/dir/name/x"},
-		{"ünï*", "ünïx", "unix"},
+	tests := []struct {
+		patterns, ignored, kept string
+		notGit                  bool // Harbor's own meaning, which counts
+	}{
+		{"*.log", "a.log d/b.log .log", "a.log.txt log", false},
+		{"/a", "a a/b", "d/a", false},
+		{"d/a", "d/a d/a/x", "e/d/a", false},
+		{"build/", "build/x d/build/x", "build", false},
+		{"**/x", "x d/x d/e/x", "xx", false},
+		{"d/**", "d/x d/e/x", "d2/x", false},
+		{"d/**/x", "d/x d/e/x d/e/f/x", "x dx e/d/x", false},
+		{"a**b", "ab axxb", "a/b", false},
+		{"*.log\n!keep.log", "a.log d/a.log", "keep.log d/keep.log", false},
+		{"d/\n!d/keep", "d/x d/e/keep", "keep d/keep d/keep/x", true},
+		{"d/*", "d/x", "d/e/x x", true},
+		{"/*\n!/keep", "x y", "keep keep/x d/x", true},
+		{"*\n!*/\n!*.sh", "a", "x.sh d/b d/x.sh", true},
+		{"a/**/", "a/b a/b/c", "a", true},
+		{"a/*/", "a/b/c", "a/b", false},
+		{"d/*\n!d/keep", "d/x", "d/keep", false},
+		{"# comment\n\\#file\n\\!neg", "#file !neg", "comment", false},
+		{"trail   \nkept\\ ", "trail kept\\s", "kept", false},
+		{"a?c", "abc", "ac a/c abbc", false},
+		{"[ab].txt\n[!x-z]y\n[[:digit:]]", "a.txt b.txt ay 7", "c.txt xy zy 77", false},
+		{"[]]x\n[a\\-c]z", "]x az -z cz", "bz", false},
+		{"[unclosed\nok", "ok", "[unclosed u", false},
+		{"\\", "", "\\ x", false},
+		{"a\\*b", "a*b", "axb", false},
+		{"x.y", "x.y", "xzy", false},
+		{"crlf\r\nnext\r\n", "crlf next", "crl", false},
+		{"\xef\xbb\xbfbom", "bom", "xbom", false},
+		{"/", "", "a", false},
+		{"dir/name/", "dir/name/x", "dir/name x/dir/name/x", false},
+		{"ünï*", "ünïx", "unix", false},
 	}
 	dir, haveGit := gitRepo(t)
 	for _, tt := range tests {
@@ -204,10 +213,10 @@ func TestIgnoreList(t *testing.T) {
 		check := func(names string, want bool) {
 			for name := range strings.FieldsSeq(names) {
 				name = strings.ReplaceAll(name, "\\s", " ")
-				if got := list.ignored(name, false); got != want {
+				if got := list.ignored(name); got != want {
 					t.Errorf("%q: ignored(%s) = %v", tt.patterns, name, got)
 				}
-				if haveGit && gitIgnores(t, dir, tt.patterns, name) != want {
+				if haveGit && !tt.notGit && gitIgnores(t, dir, tt.patterns, name) != want {
 					t.Errorf("%q: git disagrees about %s", tt.patterns, name)
 				}
 			}
@@ -249,6 +258,6 @@ func FuzzIgnoreList(f *testing.F) {
 	f.Add("*.log\n!keep/\n[a-c]?\\x", "d/keep/a.log")
 	f.Add("[[:alpha:]", "a")
 	f.Fuzz(func(t *testing.T, patterns, name string) {
-		parseIgnore(patterns).ignored(name, false)
+		parseIgnore(patterns).ignored(name)
 	})
 }

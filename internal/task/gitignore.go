@@ -1,19 +1,23 @@
 package task
 
 import (
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// ignoreList decides by gitignore rules which files are left out. It knows one file of
-// patterns, that of the folder itself.
+// ignoreList decides which files are left out. It knows one file of patterns, that of the folder itself, and reads it as Harbor does, since digests depend
+// on it: patterns are git's, but the last one that matches a file or a folder above it decides, so that what is below an ignored folder can be
+// taken back in; and "folder/*" means what is directly in the folder.
 type ignoreList []ignorePattern
 
 type ignorePattern struct {
 	match   *regexp.Regexp // against a whole relative path
 	negate  bool
 	dirOnly bool
+	flat    bool // what lies below a folder that it matches is not covered
 }
 
 // defaultIgnore holds where a task has no .gitignore.
@@ -46,6 +50,10 @@ func parseIgnoreLine(line string) (p ignorePattern, ok bool) {
 	if line == "" {
 		return p, false
 	}
+	if strings.HasSuffix(line, "/**") && strings.Trim(strings.ReplaceAll(line, "**", ""), "/") != "" {
+		p.dirOnly = false // with a slash behind it means the same
+	}
+	p.flat = anchored && !p.dirOnly && path.Base(line) == "*"
 	if !anchored {
 		line = "**/" + line
 	}
@@ -172,23 +180,33 @@ func writeClassBody(b *strings.Builder, body string) {
 	}
 }
 
-// ignored reports whether the file (or folder) rel is left out. As in git, nothing below an ignored
-// folder can be taken back in.
-func (l ignoreList) ignored(rel string, isDir bool) bool {
-	for i, r := range rel {
-		if r == '/' && l.verdict(rel[:i], true) {
-			return true
-		}
-	}
-	return l.verdict(rel, isDir)
-}
-
-// verdict is that of the last pattern that matches rel itself.
-func (l ignoreList) verdict(rel string, isDir bool) bool {
+// ignored reports whether the file rel is left out.
+func (l ignoreList) ignored(rel string) bool {
 	for i := len(l) - 1; i >= 0; i-- {
-		if p := l[i]; (isDir || !p.dirOnly) && p.match.MatchString(rel) {
-			return !p.negate
+		if l[i].covers(rel) {
+			return !l[i].negate
 		}
 	}
 	return false
+}
+
+// covers reports whether the pattern matches a file or a folder above it.
+func (p *ignorePattern) covers(rel string) bool {
+	if !p.dirOnly && p.match.MatchString(rel) {
+		return true
+	}
+	for i, r := range rel {
+		if r == '/' && !p.flat && p.match.MatchString(rel[:i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// skips reports whether everything below the folder rel is left out.
+func (l ignoreList) skips(rel string) bool {
+	if slices.ContainsFunc(l, func(p ignorePattern) bool { return p.negate }) {
+		return false
+	}
+	return slices.ContainsFunc(l, func(p ignorePattern) bool { return !p.flat && p.match.MatchString(rel) })
 }

@@ -10,7 +10,7 @@ import (
 
 // Pack writes the task in dir as a deterministic tar.gz: what Digest covers, the .gitignore that
 // it goes by, and what .gitignore leaves out below environment/, tests/, solution/ and
-// steps/, since a build may need it; caches and editors' files stay behind. Unpacked
+// steps/, since a build may need it; caches, editors' files and what files named .harborignore leave out stay behind. Unpacked
 // elsewhere, the task has the same Digest.
 func Pack(w io.Writer, dir string) error {
 	root, err := os.OpenRoot(dir)
@@ -22,11 +22,19 @@ func Pack(w io.Writer, dir string) error {
 	if err != nil {
 		return fmt.Errorf("pack task %s: %w", dir, err)
 	}
-	junk := parseIgnore(defaultIgnore)
-	return tarball.PackGzip(w, dir, tarball.PackOptions{Include: func(rel string, isDir bool) bool {
+	junk, more := parseIgnore(defaultIgnore), newHarborIgnore(root)
+	err = tarball.PackGzip(w, dir, tarball.PackOptions{Include: func(rel string, isDir bool) bool {
 		if rel == ".gitignore" {
 			return true
 		}
-		return inDigest(rel) && !(ignore.ignored(rel, isDir) && junk.ignored(rel, isDir))
+		left := ignore.ignored(rel) && junk.ignored(rel)
+		if isDir {
+			left = ignore.skips(rel) && junk.skips(rel)
+		}
+		return inDigest(rel) && !left && !more.excluded(rel, isDir)
 	}})
+	if more.err != nil {
+		return fmt.Errorf("pack task %s: %w", dir, more.err)
+	}
+	return err
 }

@@ -101,13 +101,19 @@ func (r *run) begin(ctx context.Context) error {
 	t := r.plan.task
 	r.trial.TaskName = t.Name
 	r.trial.AgentInfo.Version = r.plan.agent.Version()
-	mode, version := t.VerifierMode(), ""
-	r.trial.VerifierEnvironmentMode = &mode
+	version := ""
+	if len(t.Config.Steps) == 0 {
+		mode := t.VerifierMode()
+		r.trial.VerifierEnvironmentMode = &mode
+	}
 	if t.Config.Package != nil {
 		version = t.Config.Package.Version
 	}
 	lock := result.NewTrialLock(r.trial.Config, t.Name, version, r.Spec.TaskDigest)
-	lock.Verifier.EnvironmentMode = mode
+	lock.Verifier.EnvironmentMode = r.trial.VerifierEnvironmentMode
+	if e := r.Spec.Harbor.Environment; e != nil {
+		lock.ExtraDockerCompose = result.NewComposeLocks(e.ExtraCompose)
+	}
 	return r.write(result.LockFile, lock)
 }
 

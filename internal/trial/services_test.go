@@ -2,7 +2,9 @@ package trial
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -161,6 +163,9 @@ func TestComposeFilesOfTheRunAreLaidOverTheTasks(t *testing.T) {
 			}
 			if text := readFile(t, o, "config.json"); !strings.Contains(text, "\"a.yaml\",\n") {
 				t.Errorf("config.json does not name the files: %s", text)
+			}
+			if text := readFile(t, o, "lock.json"); !strings.Contains(text, fmt.Sprintf("%x", sha256.Sum256([]byte(first)))) {
+				t.Errorf("lock.json does not tell their digests: %s", text)
 			}
 			if _, err := os.Stat(p.boxes[0].host("/app/data")); (err == nil) != (spec.Image.Reference != "") {
 				t.Errorf("files of environment/ in the sandbox: %v", err)

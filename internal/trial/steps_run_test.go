@@ -108,6 +108,9 @@ func TestEachStepLeavesItsOwnFolders(t *testing.T) {
 		t.Errorf("the manifests have %q", of)
 	}
 	r := readTrial(t, o)
+	if r.VerifierEnvironmentMode != nil || !strings.Contains(readFile(t, o, "lock.json"), `"environment_mode": null`) {
+		t.Errorf("the mode of the verifiers is %v, and Harbor tells none where each step has its own", r.VerifierEnvironmentMode)
+	}
 	if r.AgentResult != nil || r.AgentExecution != nil || r.Verifier != nil || r.AgentSetup == nil || len(r.StepResults) != 2 {
 		t.Fatalf("result is %+v", r)
 	}
