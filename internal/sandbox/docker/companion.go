@@ -104,7 +104,7 @@ func (p *Provider) startCompanion(ctx context.Context, of container.InspectRespo
 		HostConfig: p.companionHost(),
 	})
 	if err != nil {
-		return notMounted(sandbox.Spec{Programs: p.program}, err)
+		return notLinked(err)
 	}
 	conn, err := p.engine.ContainerAttach(ctx, name, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	if err != nil {
@@ -127,6 +127,8 @@ func notLinked(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case notSeen(err):
+		return fmt.Errorf("%w: the engine does not see this machine's files, and our program with which containers are linked to a network stack of ours: run the worker on the engine's machine, or %s: %w", sandbox.ErrUnsupported, remedy, err)
 	case saysAny(err, tunFile):
 		return fmt.Errorf("%w: the engine's machine has no %s, by which containers are linked to a network stack of ours: load the kernel's module tun, or %s: %w", sandbox.ErrUnsupported, tunFile, remedy, err)
 	case saysAny(err, "operation not permitted", "permission denied"):

@@ -56,11 +56,16 @@ func (p *Provider) mounts(spec sandbox.Spec) ([]mount.Mount, error) {
 
 // notMounted explains why a container with a service cannot be made.
 func notMounted(spec sandbox.Spec, err error) error {
-	if (spec.ServiceSocket != "" || spec.Programs != "") && saysAny(err, "bind source path does not exist", "invalid mount config") {
+	if (spec.ServiceSocket != "" || spec.Programs != "") && notSeen(err) {
 		return fmt.Errorf("the engine does not see this machine's files, so its containers have neither the programs of agents nor the worker's model gateway: "+
 			"run the worker on the engine's machine: %w", err)
 	}
 	return err
+}
+
+// notSeen reports whether the engine has not found a file of this machine that was to be mounted.
+func notSeen(err error) bool {
+	return saysAny(err, "bind source path does not exist", "invalid mount config")
 }
 
 // offer starts the relay. It ends with the container.
