@@ -89,23 +89,10 @@ func (b *box) makeLink(ctx context.Context, policy sandbox.Network, options map[
 
 // startCompanion makes a companion of a container and waits until it serves.
 func (p *Provider) startCompanion(ctx context.Context, of container.InspectResponse, args []string) error {
-	name := companionName(of.ID)
-	_, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name: name,
-		Config: &container.Config{
-			Image:       of.Image, // one that is there; nothing of it is run
-			Entrypoint:  []string{relayPath},
-			Cmd:         args,
-			User:        "0",
-			WorkingDir:  "/",
-			Labels:      companionLabels(of.Config.Labels, of.ID),
-			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
-		},
-		HostConfig: p.companionHost(),
-	})
-	if err != nil {
+	if err := p.createCompanion(ctx, of, args); err != nil {
 		return notLinked(err)
 	}
+	name := companionName(of.ID)
 	conn, err := p.engine.ContainerAttach(ctx, name, client.ContainerAttachOptions{Stream: true, Stdout: true, Stderr: true})
 	if err != nil {
 		return err
@@ -119,6 +106,29 @@ func (p *Provider) startCompanion(ctx context.Context, of container.InspectRespo
 		return why
 	}
 	return relayFault(err.Error())
+}
+
+// createCompanion waits for the engine even if ctx ends meanwhile, as create does.
+func (p *Provider) createCompanion(ctx context.Context, of container.InspectResponse, args []string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), createTimeout)
+	defer cancel()
+	_, err := p.engine.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name: companionName(of.ID),
+		Config: &container.Config{
+			Image:       of.Image, // one that is there; nothing of it is run
+			Entrypoint:  []string{relayPath},
+			Cmd:         args,
+			User:        "0",
+			WorkingDir:  "/",
+			Labels:      companionLabels(of.Config.Labels, of.ID),
+			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+		},
+		HostConfig: p.companionHost(),
+	})
+	return err
 }
 
 // notLinked explains why there is no companion, where the engine's machine does not let it be.
