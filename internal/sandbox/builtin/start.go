@@ -48,7 +48,7 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 	if err := sandbox.Room(p.dir, p.minFree, "remove images with `oddish image prune --keep 20gb`, or make room otherwise"); err != nil {
 		return nil, fmt.Errorf("start sandbox for %s: %w", spec.Name, err)
 	}
-	img, err := p.image(ctx, spec.Image)
+	img, err := p.image(ctx, spec.Image, spec.BuildLog)
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,20 @@ func TestABuildOfBuildKitThatFailsSaysWhatWasSaid(t *testing.T) {
 	}
 }
 
+// The builder of the tests' engine is one of 2020, which knows no here-documents.
+func TestWhatAnEnginesBuilderDoesNotKnowIsNamedWithItsLine(t *testing.T) {
+	t.Parallel()
+	p := newProvider(t)
+	image := buildContext(t, "buildkit-test-4", "FROM "+baseImage+"\nRUN <<EOF\nfalse-command && exit 1\nEOF\n")
+	_, err := p.Start(t.Context(), sandbox.Spec{Name: t.Name(), Image: image})
+	if err != nil && strings.Contains(err.Error(), "false-command: ") {
+		t.Skip("this engine knows them")
+	}
+	if !errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), "Dockerfile:2: RUN <<E") || !strings.Contains(err.Error(), "--env builtin") {
+		t.Errorf("error is %v", err)
+	}
+}
+
 // privateRegistry is a registry that wants a name and a password, whose credentials are in a docker configuration that the test uses.
 func privateRegistry(t *testing.T) string {
 	t.Helper()
@@ -140,6 +154,14 @@ func TestPrivateImagesArePulledWithDockersCredentials(t *testing.T) {
 	}
 	if _, err := p.Start(t.Context(), sandbox.Spec{Name: "private", Image: sandbox.Image{Reference: host + "/far:1"}}); !errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), "is for linux/s390x") {
 		t.Errorf("an image for other machines: %v", err)
+	}
+	for range 2 { // also when it is there
+		far := buildContext(t, "private-test-7", "FROM "+host+"/far:1\nCOPY file /x\n")
+		far.ForceBuild = false
+		_, err := p.Start(t.Context(), sandbox.Spec{Name: "private", Image: far})
+		if !errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), "is for linux/s390x") || !strings.Contains(err.Error(), "FROM") {
+			t.Errorf("a Dockerfile for other machines: %v", err)
+		}
 	}
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
 	if _, err := p.Start(t.Context(), sandbox.Spec{Name: "private", Image: sandbox.Image{Reference: host + "/other:1"}}); !errors.Is(err, sandbox.ErrBuild) {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/client"
-	"github.com/moby/moby/client/pkg/versions"
 
 	"oddish/internal/sandbox"
 )
@@ -16,8 +15,8 @@ import (
 // traits are what an engine says of itself and does not change while a worker uses it.
 type traits struct {
 	os, arch      string
-	buildKit      bool   // it has BuildKit
-	wantsBuildKit bool   // and recommends it
+	wantsBuildKit bool   // it recommends BuildKit
+	version       string // for people
 	memory        int64  // bytes, of the engine's machine
 	root          string // folder of images and containers, on the engine's machine
 }
@@ -43,7 +42,7 @@ func (p *Provider) ask(ctx context.Context) (*traits, error) {
 	}
 	p.told = &traits{
 		os: version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
-		buildKit:      versions.GreaterThanOrEqualTo(ping.APIVersion, buildKitSince),
+		version:       version.Version,
 		wantsBuildKit: ping.BuilderVersion == build.BuilderBuildKit,
 	}
 	return p.told, nil

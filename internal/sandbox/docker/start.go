@@ -66,7 +66,7 @@ func (p *Provider) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbo
 // make makes the image ready and the container of it: once more if the image was pruned in between.
 func (p *Provider) make(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	for again := false; ; again = true {
-		image, err := p.image(ctx, spec.Image)
+		image, err := p.image(ctx, spec.Image, spec.BuildLog)
 		if err != nil {
 			return nil, err
 		}
