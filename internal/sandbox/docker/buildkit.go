@@ -23,9 +23,10 @@ const (
 	buildKitTrace = "moby.buildkit.trace"
 )
 
-// builder chooses BuildKit where the engine recommends it or the Dockerfile needs it. All engines that are new enough for Check have it.
+// builder chooses BuildKit where the engine recommends it or the Dockerfile needs it. All engines that are new enough for Check have it; podman has one builder, which
+// is asked for as the classic one.
 func (t *traits) builder(text []byte) build.BuilderVersion {
-	if _, _, needs := dockerfile.NeedsBuildKit(text); needs || t.wantsBuildKit {
+	if _, _, needs := dockerfile.NeedsBuildKit(text); !t.podman && (needs || t.wantsBuildKit) {
 		return build.BuilderBuildKit
 	}
 	return build.BuilderV1

@@ -44,7 +44,7 @@ RUN --mount=type=cache,target=/cache echo cached >/cache/x && cp /cache/x /from-
 COPY --chmod=755 file /made
 RUN --mount=type=bind,target=/context ls /context >/seen
 `)})
-	code, out, _ := sh(t, sb, sandbox.Command{Script: "cat /from-cache /seen; stat -c %a /made; ls /cache"})
+	code, out, _ := sh(t, sb, sandbox.Command{Script: "cat /from-cache /seen; stat -c %a /made; ls /cache 2>/dev/null || true"})
 	if want := "cached\nDockerfile\nfile\n755\n"; code != 0 || out != want {
 		t.Errorf("status %d, %q, want %q", code, out, want)
 	}
@@ -67,6 +67,7 @@ func TestABuildOfBuildKitThatFailsSaysWhatWasSaid(t *testing.T) {
 // The builder of the tests' engine is one of 2020, which knows no here-documents.
 func TestWhatAnEnginesBuilderDoesNotKnowIsNamedWithItsLine(t *testing.T) {
 	t.Parallel()
+	notPodman(t, "its builder is another")
 	p := newProvider(t)
 	image := buildContext(t, "buildkit-test-4", "FROM "+baseImage+"\nRUN <<EOF\nfalse-command && exit 1\nEOF\n")
 	_, err := p.Start(t.Context(), sandbox.Spec{Name: t.Name(), Image: image})
@@ -130,6 +131,7 @@ func push(t *testing.T, name, architecture string) {
 
 func TestPrivateImagesArePulledWithDockersCredentials(t *testing.T) {
 	p := newProvider(t)
+	notPodman(t, "it wants TLS of registries on this machine, too")
 	host := privateRegistry(t)
 	push(t, host+"/private:1", runtime.GOARCH)
 	push(t, host+"/base:1", runtime.GOARCH)

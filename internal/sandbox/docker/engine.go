@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
 	"oddish/internal/sandbox"
@@ -14,6 +16,7 @@ import (
 
 // traits are what an engine says of itself and does not change while a worker uses it.
 type traits struct {
+	podman        bool // it is podman, behind the same API
 	os, arch      string
 	wantsBuildKit bool   // it recommends BuildKit
 	version       string // for people
@@ -41,7 +44,8 @@ func (p *Provider) ask(ctx context.Context) (*traits, error) {
 		return nil, fmt.Errorf("ask for the engine's folder and memory: %w", err)
 	}
 	p.told = &traits{
-		os: version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
+		podman: slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }),
+		os:     version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
 		version:       version.Version,
 		wantsBuildKit: ping.BuilderVersion == build.BuilderBuildKit,
 	}

@@ -32,10 +32,16 @@ func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox
 	if err := projectNetwork(spec.Network); err != nil {
 		return nil, err
 	}
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if engine.podman {
+		return nil, fmt.Errorf("%w: tasks with services need docker's own engine, and this is podman, under which health checks of services are never carried out", sandbox.ErrUnsupported)
+	}
 	if err := p.plugin.Check(ctx); err != nil {
 		return nil, err
 	}
-	var err error
 	if spec.Compose, err = whole(*spec.Compose); err != nil {
 		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 	}

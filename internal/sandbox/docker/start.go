@@ -151,6 +151,7 @@ func containerConfig(spec sandbox.Spec, image string) *container.Config {
 		Env:         env,
 		WorkingDir:  spec.Workdir,
 		Labels:      labels,
+		StopTimeout: new(int),                                        // podman waits that long before it kills; nothing here wants to be asked
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // the task's own is run by the trial
 	}
 }
