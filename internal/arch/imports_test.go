@@ -28,7 +28,8 @@ var allowed = map[string][]string{
 	"internal/dataset":   {"internal/nearest"},
 	"internal/result":    {"api"},
 
-	"internal/image":      {},
+	"internal/flight":     {},
+	"internal/image":      {"internal/flight"},
 	"internal/dockerfile": {},
 	"internal/imagebuild": {"internal/dockerfile", "internal/image", "internal/sandbox"},
 
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 	"internal/sandbox/builtin/rootfs": {"internal/image", "internal/sandbox"},
 	"internal/composefile":            {},
 	"internal/sandbox/compose":        {"internal/composefile", "internal/sandbox"},
-	"internal/sandbox/docker":         {"internal/dockerfile", "internal/sandbox", "internal/sandbox/compose", "internal/sandbox/docker/link", "internal/tarball"},
+	"internal/sandbox/docker":         {"internal/dockerfile", "internal/flight", "internal/sandbox", "internal/sandbox/compose", "internal/sandbox/docker/link", "internal/tarball"},
 	"internal/sandbox/docker/link":    {"internal/sandbox", "internal/sandbox/netpeer"},
 	"internal/sandbox/fake":           {"internal/sandbox"},
 	"internal/sandbox/hostile":        {"internal/sandbox", "internal/tarball"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -42,7 +43,7 @@ func (s *Store) Get(ctx context.Context, reference string, o Options) (Image, er
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Image{}, err
 	}
-	img, err := s.Shared(ctx, "image "+key, func(ctx context.Context) (Image, error) {
+	img, err := s.Shared(ctx, "image "+key, nil, func(ctx context.Context, _ io.Writer) (Image, error) {
 		if img, err := s.FindNamed(key); err == nil && !o.Fresh {
 			return img, nil // another process has fetched it
 		}

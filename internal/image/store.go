@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -17,7 +18,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"golang.org/x/sync/singleflight"
+
+	"oddish/internal/flight"
 )
 
 // Config of a Store.
@@ -42,12 +44,13 @@ type Store struct {
 	transport http.RoundTripper
 	log       *slog.Logger
 	owners    bool // files get the owners that images give them, which takes root
-	flights   singleflight.Group
+	flights   flight.Group[Image]
 }
 
 // Open opens the folder, which is made if it is missing.
 func Open(c Config) (*Store, error) {
-	s := &Store{dir: c.Dir, keys: c.Keys, mirrors: c.Mirrors, transport: c.Transport, log: c.Log, owners: os.Geteuid() == 0}
+	s := &Store{dir: c.Dir, keys: c.Keys, mirrors: c.Mirrors, transport: c.Transport, log: c.Log, owners: os.Geteuid() == 0,
+		flights: flight.Group[Image]{Limit: flightTimeout}}
 	if s.keys == nil {
 		s.keys = authn.DefaultKeychain
 	}
@@ -199,28 +202,20 @@ func (s *Store) Cache(ctx context.Context, key string) (dir string, unlock func(
 	return dir, unlock, nil
 }
 
-// Shared runs fn once for all callers of the same key at a time, in this process and in others. It goes on when the caller that began
-// it leaves, since others may wait for it, and what it makes is of use later.
-func (s *Store) Shared(ctx context.Context, key string, fn func(context.Context) (Image, error)) (Image, error) {
-	done := s.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightTimeout)
-		defer cancel()
+// Shared runs fn once for all callers of the same key at a time, in this process and in others, and ends it when none of this process's waits any
+// more. What fn writes goes to out of each of them; nil: nowhere.
+func (s *Store) Shared(ctx context.Context, key string, out io.Writer, fn func(context.Context, io.Writer) (Image, error)) (Image, error) {
+	return s.flights.Do(ctx, key, out, func(ctx context.Context, out io.Writer) (Image, error) {
 		unlock, err := s.lock(ctx, key)
 		if err != nil {
 			return Image{}, err
 		}
 		defer unlock()
-		return fn(ctx)
+		return fn(ctx, out)
 	})
-	select {
-	case r := <-done:
-		return r.Val.(Image), r.Err
-	case <-ctx.Done():
-		return Image{}, fmt.Errorf("wait for %s: %w", key, ctx.Err())
-	}
 }
 
-// flightTimeout bounds a pull that nobody waits for any more.
+// flightTimeout bounds a pull or build.
 const flightTimeout = time.Hour
 
 func readJSON(path string, v any) error {

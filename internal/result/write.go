@@ -15,6 +15,7 @@ const (
 	LockFile         = "lock.json"
 	LogFile          = "trial.log"
 	ExceptionFile    = "exception.txt"
+	BuildLogFile     = "build.log"              // what the build of an image said, if one was built
 	ServicesDir      = "services"               // a log for each service of a compose task that said something
 	NetworkFile      = "network.jsonl"          // a line for each connection that was tried
 	ModelLogFile     = "model-requests.jsonl"   // a line for each request that the agent made of its model

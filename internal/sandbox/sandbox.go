@@ -166,6 +166,8 @@ type Spec struct {
 	// Programs is a folder of this machine that is shown read-only at ProgramsDir, with what is added to it later; empty: none.
 	// What is to be read inside must be readable by everybody.
 	Programs string
+	// BuildLog takes what the build of an image says, if one has to be built; nil discards it. Sandboxes that share a build get all of it each.
+	BuildLog io.Writer
 	// Options are the provider's own (--ek key=value); an unknown one is ErrUnsupported.
 	Options map[string]string
 }

@@ -199,7 +199,7 @@ func (r *run) agentVersion() string {
 // start starts the sandbox, unless it runs, and uploads what its image does not bring.
 func (r *run) start(ctx context.Context) error {
 	if r.box == nil {
-		box, err := r.Provider.Start(ctx, r.plan.spec)
+		box, err := r.startBox(ctx, r.plan.spec)
 		if err != nil {
 			return fmt.Errorf("start %s sandbox: %w", r.Provider.Kind(), err)
 		}

@@ -169,7 +169,7 @@ func (r *run) startVerifierBox(ctx context.Context) error {
 	if s.box != nil {
 		return nil
 	}
-	box, err := r.Provider.Start(ctx, s.separate.spec)
+	box, err := r.startBox(ctx, s.separate.spec)
 	if err != nil {
 		return fmt.Errorf("start %s sandbox for the verifier: %w", r.Provider.Kind(), err)
 	}

@@ -58,7 +58,7 @@ func (t *tail) look(ctx context.Context) {
 
 // logs are the files that grow while a trial runs.
 func logs(root *os.Root) []string {
-	names := []string{result.LogFile}
+	names := []string{result.LogFile, result.BuildLogFile}
 	folders := []string{"."}
 	steps, _ := fs.ReadDir(root.FS(), result.StepsDir) // absent but for tasks with steps
 	for _, s := range steps {

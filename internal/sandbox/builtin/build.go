@@ -30,7 +30,7 @@ const buildStorage = 64 << 30
 const exitNotRun = 126
 
 // built gives the image of a Dockerfile, which is built once for its digest however many ask for it.
-func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, error) {
+func (p *Provider) built(ctx context.Context, img sandbox.Image, out io.Writer) (*image.Image, error) {
 	key, err := image.NameKey("oddish/task:" + img.Digest)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, 
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	got, err := p.images.Shared(ctx, "build "+key, func(ctx context.Context) (image.Image, error) {
+	got, err := p.images.Shared(ctx, "build "+key, out, func(ctx context.Context, out io.Writer) (image.Image, error) {
 		if got, err := p.images.FindNamed(key); err == nil && !img.ForceBuild {
 			return got, nil // another process has built it
 		}
@@ -52,7 +52,7 @@ func (p *Provider) built(ctx context.Context, img sandbox.Image) (*image.Image, 
 			return image.Image{}, ctx.Err()
 		}
 		p.log.Info("building image", "context", img.Context)
-		return p.Builder().Build(ctx, imagebuild.Options{Context: img.Context, NoCache: img.ForceBuild, Names: []string{key}})
+		return p.Builder().Build(ctx, imagebuild.Options{Context: img.Context, NoCache: img.ForceBuild, Names: []string{key}, Output: out})
 	})
 	switch {
 	case errors.Is(err, imagebuild.ErrFailed), errors.Is(err, image.ErrUnusable):

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -13,13 +14,13 @@ import (
 	"oddish/internal/sandbox"
 )
 
-// image makes the image of a spec ready; nil: it is of this machine's own tools.
-func (p *Provider) image(ctx context.Context, img sandbox.Image) (*image.Image, error) {
+// image makes the image of a spec ready, and writes to out what its build says; nil: it is of this machine's own tools.
+func (p *Provider) image(ctx context.Context, img sandbox.Image, out io.Writer) (*image.Image, error) {
 	if img.Host {
 		return nil, nil
 	}
 	if img.Context != "" && (img.Reference == "" || img.ForceBuild) {
-		return p.built(ctx, img)
+		return p.built(ctx, img, out)
 	}
 	got, err := p.images.Get(ctx, img.Reference, image.Options{})
 	if errors.Is(err, image.ErrUnusable) {

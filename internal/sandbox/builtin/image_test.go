@@ -169,7 +169,7 @@ func TestABuiltImageThatIsTakenAgainCountsAsUsed(t *testing.T) {
 	}
 	take := func() {
 		t.Helper()
-		if _, err := p.built(t.Context(), sandbox.Image{Context: dir, Digest: "d"}); err != nil {
+		if _, err := p.built(t.Context(), sandbox.Image{Context: dir, Digest: "d"}, io.Discard); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -53,7 +53,7 @@ func (p *Provider) startAnyhow(ctx context.Context, spec sandbox.Spec) (sandbox.
 	if err != nil {
 		return nil, err
 	}
-	img, err := p.image(ctx, spec.Image)
+	img, err := p.image(ctx, spec.Image, spec.BuildLog)
 	if err != nil {
 		return nil, err
 	}

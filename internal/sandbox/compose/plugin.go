@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -72,10 +73,9 @@ func (c *Plugin) Merge(ctx context.Context, f Files) (*Project, error) {
 	return parse(out)
 }
 
-// Build builds the image of a service.
-func (c *Plugin) Build(ctx context.Context, f Files, service string) error {
-	_, err := c.run(ctx, f.args("--progress", "plain", "build", service)...)
-	return err
+// Build builds the image of a service, and writes to out what is said, from two goroutines.
+func (c *Plugin) Build(ctx context.Context, f Files, service string, out io.Writer) error {
+	return c.start(ctx, out, out, f.args("--progress", "plain", "build", service))
 }
 
 // Create makes all containers and networks and starts nothing.
@@ -104,13 +104,20 @@ func (f Files) args(verb ...string) []string {
 	return append(args, verb...)
 }
 
-// run runs the plugin and gives its stdout. When ctx ends it is told to stop, and it ends with this process.
+// run runs the plugin and gives its stdout.
 func (c *Plugin) run(ctx context.Context, args ...string) ([]byte, error) {
+	var out bytes.Buffer
+	err := c.start(ctx, &out, io.Discard, args)
+	return out.Bytes(), err
+}
+
+// start runs the plugin to its end, with its two streams to writers, which may be one that takes writes of several goroutines. When ctx ends it is told to
+// stop, and it ends with this process.
+func (c *Plugin) start(ctx context.Context, stdout, stderr io.Writer, args []string) error {
 	cmd := exec.CommandContext(ctx, "docker", append([]string{"compose"}, args...)...)
 	cmd.Env = c.environ()
-	var out bytes.Buffer
 	said := &sandbox.Tail{Most: 4000}
-	cmd.Stdout, cmd.Stderr = &out, said
+	cmd.Stdout, cmd.Stderr = stdout, io.MultiWriter(stderr, said)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithUs(cmd.SysProcAttr)
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
@@ -123,15 +130,15 @@ func (c *Plugin) run(ctx context.Context, args ...string) ([]byte, error) {
 		if cmd.Process != nil {
 			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what of the group is left
 		}
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		return nil, fmt.Errorf("docker compose: %s", strings.TrimSpace(string(said.Data)))
+		return fmt.Errorf("docker compose: %s", strings.TrimSpace(string(said.Data)))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("docker compose: %w", err)
+		return fmt.Errorf("docker compose: %w", err)
 	}
-	return out.Bytes(), nil
+	return nil
 }
 
 // environ is the environment of the plugin.

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,8 +27,8 @@ func imageTag(digest string) string { return "oddish/task:" + digest }
 const buildOutputTail = 2000
 
 // build builds the Dockerfile in img.Context unless an image of the same digest is there.
-// The builder is the engine's own, see builder.
-func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) error {
+// The builder is the engine's own, see builder; what it says goes to out.
+func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image, out io.Writer) error {
 	if !img.ForceBuild {
 		if has, err := p.isBuilt(ctx, tag); has || err != nil {
 			return err
@@ -44,17 +43,33 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 	if err != nil {
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}
-	include, err := ignoring(img.Context)
-	if err != nil {
-		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
-	}
-	version, err := p.builder(ctx, text)
+	engine, err := p.ask(ctx)
 	if err != nil {
 		return err
 	}
 	lacking, err := p.bases(ctx, text)
 	if err != nil {
 		return err
+	}
+	err = p.run(ctx, engine.builder(text), tag, img, out)
+	p.noteBases(ctx, lacking)
+	switch {
+	case err == nil:
+		_, err = p.isBuilt(ctx, tag)
+		return err
+	case errors.Is(err, sandbox.ErrBuild):
+		return engine.tooNew(text, err)
+	case cerrdefs.IsInvalidArgument(err): // the Dockerfile has no meaning
+		return engine.tooNew(text, fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err))
+	}
+	return fmt.Errorf("build image of %s: %w", img.Context, err)
+}
+
+// run sends the context to the engine and waits for the build.
+func (p *Provider) run(ctx context.Context, version build.BuilderVersion, tag string, img sandbox.Image, out io.Writer) error {
+	include, err := ignoring(img.Context)
+	if err != nil {
+		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}
 	p.log.Info("building image", "image", tag, "builder", version)
 	pr, pw := io.Pipe()
@@ -63,48 +78,39 @@ func (p *Provider) build(ctx context.Context, tag string, img sandbox.Image) err
 	o := client.ImageBuildOptions{
 		Tags: []string{tag}, Labels: map[string]string{labelDigest: img.Digest}, NoCache: img.ForceBuild, Remove: true, ForceRemove: true,
 	}
-	run := p.buildClassic
 	if version == build.BuilderBuildKit {
-		run = p.buildKit
+		return p.buildKit(ctx, pr, o, out)
 	}
-	err = run(ctx, pr, o)
-	p.noteBases(ctx, lacking)
-	switch {
-	case err == nil:
-		p.noted(p.ledger.note(entry{Name: tag}))
-		return nil
-	case errors.Is(err, sandbox.ErrBuild):
-		return err
-	case cerrdefs.IsInvalidArgument(err): // the Dockerfile has no meaning
-		return fmt.Errorf("%w: %s: %w", sandbox.ErrBuild, img.Context, err)
-	}
-	return fmt.Errorf("build image of %s: %w", img.Context, err)
+	return p.buildClassic(ctx, pr, o, out)
 }
 
-// isBuilt reports whether the image of that tag is there, to be used now.
+// isBuilt reports whether the image of that tag is there, to be used now. One for other machines is ErrBuild.
 func (p *Provider) isBuilt(ctx context.Context, tag string) (bool, error) {
-	has, err := p.present(ctx, tag)
-	if has {
-		p.noted(p.ledger.note(entry{Name: tag}))
+	image, err := p.inspect(ctx, tag)
+	if image == nil || err != nil {
+		return false, err
 	}
-	return has, err
+	p.noted(p.ledger.note(entry{Name: tag}))
+	return true, p.checkPlatform(ctx, tag, image, "take the platform out of the FROM lines of its Dockerfile, or build from images for that")
 }
 
 // buildClassic builds a context with the builder that engines had before BuildKit.
-func (p *Provider) buildClassic(ctx context.Context, files io.Reader, o client.ImageBuildOptions) error {
+func (p *Provider) buildClassic(ctx context.Context, files io.Reader, o client.ImageBuildOptions, out io.Writer) error {
 	o.Version = build.BuilderV1
 	resp, err := p.engine.ImageBuild(ctx, files, o)
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	return buildResult(resp.Body)
+	return buildResult(resp.Body, out)
 }
 
-// buildResult reads a build's messages to the end. A step that fails is ErrBuild, with the
+// buildResult reads a build's messages to the end and writes to out what they say. A step that fails is ErrBuild, with the
 // end of the output, unless what failed was the network.
-func buildResult(messages io.Reader) error {
-	var output tail
+func buildResult(messages io.Reader, out io.Writer) error {
+	output := &sandbox.Tail{Most: buildOutputTail}
+	out = io.MultiWriter(out, output)
+	var trace buildTrace
 	dec := json.NewDecoder(messages)
 	for {
 		var m struct {
@@ -124,26 +130,16 @@ func buildResult(messages io.Reader) error {
 			if networkTrouble(failed) {
 				return fmt.Errorf("build image: %w", failed)
 			}
-			return fmt.Errorf("%w: %w\n%s", sandbox.ErrBuild, failed, output.String())
+			_, _ = fmt.Fprintln(out, m.Error)
+			return fmt.Errorf("%w: %w\n%s", sandbox.ErrBuild, failed, output.Data)
 		}
-		output.WriteString(m.Stream)
-		if trace := []byte(nil); m.ID == buildKitTrace && json.Unmarshal(m.Aux, &trace) == nil {
-			output.WriteString(traceLogs(trace))
+		said := m.Stream
+		if message := []byte(nil); m.ID == buildKitTrace && json.Unmarshal(m.Aux, &message) == nil {
+			said = trace.read(message)
 		}
+		_, _ = io.WriteString(out, said) // neither fails
 	}
 }
-
-// tail keeps the last buildOutputTail bytes written to it.
-type tail struct{ buf bytes.Buffer }
-
-func (t *tail) WriteString(s string) {
-	t.buf.WriteString(s)
-	if over := t.buf.Len() - buildOutputTail; over > 0 {
-		t.buf.Next(over)
-	}
-}
-
-func (t *tail) String() string { return t.buf.String() }
 
 // ignoring is the filter of a build context's .dockerignore, or nil without one.
 // The Dockerfile and .dockerignore themselves are always sent: the engine reads them.

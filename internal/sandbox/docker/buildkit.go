@@ -14,36 +14,36 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"oddish/internal/dockerfile"
-	"oddish/internal/sandbox"
 )
 
 // What the engine's BuildKit wants of a context that is sent to it: a build that names uploadRemote as its context, and a second request
 // with the same id behind that name, whose body is the context. No session is needed for it. (Engine API, POST /build, since 1.39.)
 const (
 	uploadRemote  = "upload-request"
-	buildKitSince = "1.39"
 	buildKitTrace = "moby.buildkit.trace"
 )
 
-// builder chooses BuildKit where the engine recommends it, or the Dockerfile needs it and the engine has it. A Dockerfile that needs what it has not is ErrBuild.
-func (p *Provider) builder(ctx context.Context, text []byte) (build.BuilderVersion, error) {
-	engine, err := p.ask(ctx)
-	if err != nil {
-		return "", err
+// builder chooses BuildKit where the engine recommends it or the Dockerfile needs it. All engines that are new enough for Check have it; podman has one builder, which
+// is asked for as the classic one.
+func (t *traits) builder(text []byte) build.BuilderVersion {
+	if _, _, needs := dockerfile.NeedsBuildKit(text); !t.podman && (needs || t.wantsBuildKit) {
+		return build.BuilderBuildKit
 	}
+	return build.BuilderV1
+}
+
+// tooNew tells what in a Dockerfile may be newer than the engine's builder, where that has not understood it.
+func (t *traits) tooNew(text []byte, err error) error {
 	what, line, needs := dockerfile.NeedsBuildKit(text)
-	switch {
-	case engine.wantsBuildKit || engine.buildKit && needs:
-		return build.BuilderBuildKit, nil
-	case needs:
-		return "", fmt.Errorf("%w: Dockerfile:%d: %s needs BuildKit, which the engine is too old for: update it (Docker 18.09 or newer has it), or use --env builtin",
-			sandbox.ErrBuild, line, what)
+	if !needs || !saysAny(err, "nknown instruction", "nknown flag", "nknown type", "nexpected key", "arse error") {
+		return err
 	}
-	return build.BuilderV1, nil
+	return fmt.Errorf("%w\n(Dockerfile:%d: %s may be newer than the builder of this engine, which is of version %s: update it, or begin the Dockerfile with `# syntax=docker/dockerfile:1` "+
+		"where the engine can pull that, or use --env builtin)", err, line, what, t.version)
 }
 
 // buildKit builds a context, which it reads to its end, with BuildKit.
-func (p *Provider) buildKit(ctx context.Context, files io.Reader, o client.ImageBuildOptions) error {
+func (p *Provider) buildKit(ctx context.Context, files io.Reader, o client.ImageBuildOptions, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	id := rand.Text()
@@ -62,7 +62,7 @@ func (p *Provider) buildKit(ctx context.Context, files io.Reader, o client.Image
 	o.Version, o.RemoteContext, o.BuildID = build.BuilderBuildKit, uploadRemote, id
 	resp, err := p.engine.ImageBuild(ctx, http.NoBody, o)
 	if err == nil {
-		err = buildResult(resp.Body)
+		err = buildResult(resp.Body, out)
 		_ = resp.Body.Close() // read to its end, or given up
 	}
 	cancel()
@@ -72,10 +72,30 @@ func (p *Provider) buildKit(ctx context.Context, files io.Reader, o client.Image
 	return err
 }
 
-// traceLogs takes what programs said out of a message of BuildKit's: the field msg (4) of each log (3) of a StatusResponse, see BuildKit's
-// api/services/control/control.proto. What it does not understand it leaves out.
-func traceLogs(message []byte) string {
+// buildTrace reads messages of BuildKit's, StatusResponse in its api/services/control/control.proto.
+type buildTrace struct {
+	told map[string]bool // digests of steps
+}
+
+// read gives the names (3) of the steps (1) that a message is the first to tell of as begun (5), and what programs said: the field msg (4) of each
+// log (3). What it does not understand it leaves out.
+func (t *buildTrace) read(message []byte) string {
 	var said strings.Builder
+	eachField(message, 1, func(step []byte) {
+		var digest, name string
+		eachField(step, 1, func(v []byte) { digest = string(v) })
+		eachField(step, 3, func(v []byte) { name = string(v) })
+		begun := false
+		eachField(step, 5, func([]byte) { begun = true })
+		if t.told[digest] || !begun {
+			return
+		}
+		if t.told == nil {
+			t.told = map[string]bool{}
+		}
+		t.told[digest] = true
+		fmt.Fprintln(&said, "=>", name)
+	})
 	eachField(message, 3, func(log []byte) {
 		eachField(log, 4, func(text []byte) { said.Write(text) })
 	})

@@ -17,11 +17,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 	"golang.org/x/sync/semaphore"
-	"golang.org/x/sync/singleflight"
 
+	"oddish/internal/flight"
 	"oddish/internal/sandbox"
 	"oddish/internal/sandbox/compose"
 )
@@ -67,17 +68,17 @@ type Provider struct {
 	log     *slog.Logger
 	program string
 	plugin  *compose.Plugin
-	unsafe  bool                // Config.ComposeUnsafe
-	local   bool                // the engine is on this machine
-	bridge  bool                // Config.Bridge
-	minFree int64               // Config.MinFree
-	ledger  ledger              // of Config.Dir
-	gpus    atomic.Bool         // the engine can give them, as Check has found
-	images  singleflight.Group  // one pull or build of an image at a time
-	builds  *semaphore.Weighted // buildsAtOnce
-	asking  sync.Mutex          // guards told
-	told    *traits             // see ask
-	subnet  func() string       // an address range for a network of a project, perhaps one that others have
+	unsafe  bool                   // Config.ComposeUnsafe
+	local   bool                   // the engine is on this machine
+	bridge  bool                   // Config.Bridge
+	minFree int64                  // Config.MinFree
+	ledger  ledger                 // of Config.Dir
+	gpus    atomic.Bool            // the engine can give them, as Check has found
+	images  flight.Group[struct{}] // one pull or build of an image at a time
+	builds  *semaphore.Weighted    // buildsAtOnce
+	asking  sync.Mutex             // guards told
+	told    *traits                // see ask
+	subnet  func() string          // an address range for a network of a project, perhaps one that others have
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -107,7 +108,7 @@ func New(c Config) (*Provider, error) {
 	return &Provider{
 		local: local, bridge: c.Bridge || !local,
 		engine: engine, log: log, program: program, builds: semaphore.NewWeighted(buildsAtOnce),
-		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, minFree: c.MinFree, ledger: ledgerIn(c.Dir, engine.DaemonHost()),
+		plugin: &compose.Plugin{Host: engine.DaemonHost(), Getenv: os.Getenv}, unsafe: c.ComposeUnsafe, subnet: subnet, images: flight.Group[struct{}]{Limit: imageTimeout}, minFree: c.MinFree, ledger: ledgerIn(c.Dir, engine.DaemonHost()),
 	}, nil
 }
 
@@ -144,6 +145,8 @@ func (p *Provider) Check(ctx context.Context) error {
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("docker at %s refuses this user: add the user to the group docker, or use --env builtin", host)
+	case cerrdefs.IsInvalidArgument(err):
+		return fmt.Errorf("docker at %s is too old: update it to 19.03 or newer, or use --env builtin (%w)", host, err)
 	case err != nil:
 		return fmt.Errorf("docker is not reachable at %s: start it, or use --env builtin (%w)", host, err)
 	case ping.OSType != "" && ping.OSType != "linux":

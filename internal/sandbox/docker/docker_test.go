@@ -47,6 +47,14 @@ func newProvider(t testing.TB) *docker.Provider {
 	return p
 }
 
+// notPodman skips a test of what podman does not do, or does in another way.
+func notPodman(t testing.TB, why string) {
+	t.Helper()
+	if newProvider(t).IsPodman(t.Context()) {
+		t.Skip("podman: " + why)
+	}
+}
+
 func start(t testing.TB, p *docker.Provider, spec sandbox.Spec) sandbox.Sandbox {
 	t.Helper()
 	if spec.Name == "" {

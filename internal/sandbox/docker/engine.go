@@ -4,20 +4,22 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/moby/moby/api/types/build"
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
-	"github.com/moby/moby/client/pkg/versions"
 
 	"oddish/internal/sandbox"
 )
 
 // traits are what an engine says of itself and does not change while a worker uses it.
 type traits struct {
+	podman        bool // it is podman, behind the same API
 	os, arch      string
-	buildKit      bool   // it has BuildKit
-	wantsBuildKit bool   // and recommends it
+	wantsBuildKit bool   // it recommends BuildKit
+	version       string // for people
 	memory        int64  // bytes, of the engine's machine
 	root          string // folder of images and containers, on the engine's machine
 }
@@ -42,8 +44,9 @@ func (p *Provider) ask(ctx context.Context) (*traits, error) {
 		return nil, fmt.Errorf("ask for the engine's folder and memory: %w", err)
 	}
 	p.told = &traits{
-		os: version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
-		buildKit:      versions.GreaterThanOrEqualTo(ping.APIVersion, buildKitSince),
+		podman: slices.ContainsFunc(version.Components, func(c system.ComponentVersion) bool { return c.Name == "Podman Engine" }),
+		os:     version.Os, arch: version.Arch, root: info.Info.DockerRootDir, memory: info.Info.MemTotal,
+		version:       version.Version,
 		wantsBuildKit: ping.BuilderVersion == build.BuilderBuildKit,
 	}
 	return p.told, nil

@@ -3,6 +3,8 @@ package docker_test
 import (
 	"errors"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -41,5 +43,20 @@ func TestNothingStartsWhereTheEnginesDiskIsFull(t *testing.T) {
 		if _, err := e.provider.Start(t.Context(), spec); err == nil || errors.Is(err, sandbox.ErrDiskFull) {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+func TestAnEngineThatIsTooOldIsToldApartFromOneThatIsAway(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Api-Version", "1.38")
+	}))
+	defer server.Close()
+	p, err := docker.New(docker.Config{Host: "tcp://" + strings.TrimPrefix(server.URL, "http://")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Check(t.Context()); err == nil || !strings.Contains(err.Error(), "is too old: update it") {
+		t.Errorf("error is %v", err)
 	}
 }

@@ -110,8 +110,8 @@ func (b *box) exec(ctx context.Context, cmd sandbox.Command) (int, error) {
 		b.kill(ctx, out.pid)
 	}
 	out.cut() // so that nothing is written after Exec has returned
-	if err == nil && !out.stderr.done {
-		return 0, notStarted(cmd, out.stdout.String())
+	if err == nil && (!out.stderr.done || out.stderr.isRuntimes()) {
+		return 0, notStarted(cmd, out.stdout.String()+out.stderr.foreign)
 	}
 	return code, err
 }
@@ -297,6 +297,9 @@ func unknownUser(user string, err error) error {
 	if user != "" && saysAny(err, "unable to find user", "no matching entries in passwd") {
 		return fmt.Errorf("the image has no user %q", user)
 	}
+	if user != "" && saysAny(err, "unable to upgrade to tcp, received 500") { // all that podman tells
+		return fmt.Errorf("the image has no user %q, it seems: %w", user, err)
+	}
 	if cerrdefs.IsConflict(err) { // "container is not running"
 		return errors.Join(sandbox.ErrLost, err)
 	}
@@ -316,6 +319,13 @@ type pidLine struct {
 	pid   chan<- int
 	first []byte
 	done  bool
+	// foreign is what came in place of a process id: of the dynamic linker, or of podman's runtime if it could not start the wrapper.
+	foreign string
+}
+
+// isRuntimes reports whether the runtime spoke in place of the command.
+func (p *pidLine) isRuntimes() bool {
+	return strings.Contains(p.foreign, "OCI runtime") || strings.Contains(p.foreign, "OCI permission")
 }
 
 func (p *pidLine) Write(b []byte) (int, error) {
@@ -332,7 +342,7 @@ func (p *pidLine) Write(b []byte) (int, error) {
 	if err == nil {
 		p.pid <- n
 	} else {
-		rest = p.first // not from the wrapper: the engine could not start it
+		p.foreign, rest = string(p.first), p.first
 	}
 	p.first = nil
 	if len(rest) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -13,14 +14,14 @@ import (
 	"oddish/internal/sandbox"
 )
 
-// imageTimeout bounds a pull or build that nobody waits for any more.
+// imageTimeout bounds a pull or build.
 const imageTimeout = time.Hour
 
-// image makes the image of a spec ready and returns its name.
-func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error) {
+// image makes the image of a spec ready and returns its name. What its build says goes to out, if that is not nil.
+func (p *Provider) image(ctx context.Context, img sandbox.Image, out io.Writer) (string, error) {
 	build := img.Context != "" && (img.Reference == "" || img.ForceBuild)
 	if !build {
-		return img.Reference, p.shared(ctx, "pull "+img.Reference, func(ctx context.Context) error {
+		return img.Reference, p.shared(ctx, "pull "+img.Reference, nil, func(ctx context.Context, _ io.Writer) error {
 			return p.bring(ctx, img.Reference)
 		})
 	}
@@ -32,25 +33,15 @@ func (p *Provider) image(ctx context.Context, img sandbox.Image) (string, error)
 	if img.ForceBuild {
 		key = "force " + key
 	}
-	return tag, p.shared(ctx, key, func(ctx context.Context) error {
-		return p.build(ctx, tag, img)
+	return tag, p.shared(ctx, key, out, func(ctx context.Context, out io.Writer) error {
+		return p.build(ctx, tag, img, out)
 	})
 }
 
-// shared runs fn once for all callers of the same key at a time. It goes on when the caller that
-// began it leaves, since others may wait for it, and what it made is of use later.
-func (p *Provider) shared(ctx context.Context, key string, fn func(context.Context) error) error {
-	done := p.images.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), imageTimeout)
-		defer cancel()
-		return nil, fn(ctx)
-	})
-	select {
-	case r := <-done:
-		return r.Err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for %s: %w", key, ctx.Err())
-	}
+// shared runs fn once for all callers of the same key at a time; see flight.Group.
+func (p *Provider) shared(ctx context.Context, key string, out io.Writer, fn func(context.Context, io.Writer) error) error {
+	_, err := p.images.Do(ctx, key, out, func(ctx context.Context, out io.Writer) (struct{}, error) { return struct{}{}, fn(ctx, out) })
+	return err
 }
 
 // bring pulls a prebuilt image unless the engine has it, and refuses one for other machines.
@@ -63,7 +54,7 @@ func (p *Provider) bring(ctx context.Context, name string) error {
 		return err
 	}
 	p.noted(p.ledger.touch(name))
-	return p.checkPlatform(ctx, name, image)
+	return p.checkPlatform(ctx, name, image, "name an image for that, or remove this one if there is one by the same name")
 }
 
 // inspect gives what the engine knows of an image; nil: it has none of that name.
@@ -85,7 +76,7 @@ func (p *Provider) present(ctx context.Context, name string) (bool, error) {
 }
 
 // checkPlatform refuses an image for other machines than the engine's, which would run slowly, if at all, by emulation that nobody asked for.
-func (p *Provider) checkPlatform(ctx context.Context, name string, image *client.ImageInspectResult) error {
+func (p *Provider) checkPlatform(ctx context.Context, name string, image *client.ImageInspectResult, remedy string) error {
 	engine, err := p.ask(ctx)
 	if err != nil {
 		return err
@@ -93,8 +84,8 @@ func (p *Provider) checkPlatform(ctx context.Context, name string, image *client
 	if image.Architecture == "" || image.Architecture == engine.arch && (image.Os == engine.os || image.Os == "") {
 		return nil
 	}
-	return fmt.Errorf("%w: image %s is for %s/%s and the engine runs %s/%s: name an image for that, or remove this one if there is one by the same name",
-		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.os, engine.arch)
+	return fmt.Errorf("%w: image %s is for %s/%s and the engine runs %s/%s: %s",
+		sandbox.ErrBuild, name, image.Os, image.Architecture, engine.os, engine.arch, remedy)
 }
 
 // pull fetches an image, which is ours from then on.

@@ -128,6 +128,7 @@ func (p *Provider) kept(ctx context.Context) ([]kept, error) {
 	for _, s := range got.Items {
 		k := kept{id: s.ID, ImageInfo: sandbox.ImageInfo{Digest: s.ID, Platform: engine.os + "/" + engine.arch, Size: s.Size}}
 		for _, tag := range s.RepoTags {
+			tag = strings.TrimPrefix(strings.TrimPrefix(tag, "localhost/"), "docker.io/") // which podman puts before it
 			if strings.HasPrefix(tag, imageTag("")) {
 				k.add(tag, entries[tag].Used)
 			}

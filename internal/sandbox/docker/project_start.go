@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -28,10 +29,16 @@ const mainImage = "oddish/task:none"
 
 // startProject makes a sandbox of several services.
 func (p *Provider) startProject(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox, error) {
+	engine, err := p.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if engine.podman {
+		return nil, fmt.Errorf("%w: tasks with services need docker's own engine, and this is podman, under which health checks of services are never carried out", sandbox.ErrUnsupported)
+	}
 	if err := p.plugin.Check(ctx); err != nil {
 		return nil, err
 	}
-	var err error
 	if spec.Compose, err = whole(*spec.Compose); err != nil {
 		return nil, fmt.Errorf("start services for %s: %w", spec.Name, err)
 	}
@@ -165,13 +172,13 @@ func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project
 		var err error
 		switch {
 		case build:
-			err = p.shared(ctx, "build "+image, func(ctx context.Context) error {
-				return p.buildService(ctx, spec, project, service, image)
+			err = p.shared(ctx, "build "+image, spec.BuildLog, func(ctx context.Context, out io.Writer) error {
+				return p.buildService(ctx, spec, project, service, image, out)
 			})
 		case spec.Image.Digest != "" && image == imageTag(spec.Image.Digest):
-			_, err = p.image(ctx, spec.Image)
+			_, err = p.image(ctx, spec.Image, spec.BuildLog)
 		default:
-			_, err = p.image(ctx, sandbox.Image{Reference: image})
+			_, err = p.image(ctx, sandbox.Image{Reference: image}, nil)
 		}
 		if err != nil {
 			return fmt.Errorf("image of the service %s: %w", service, err)
@@ -181,7 +188,7 @@ func (p *Provider) serviceImages(ctx context.Context, spec sandbox.Spec, project
 }
 
 // buildService lets the plugin build an image unless it is there. It has its own file of the project: the trial that began it may be gone meanwhile.
-func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project *compose.Project, service, image string) error {
+func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project *compose.Project, service, image string, out io.Writer) error {
 	if !spec.Image.ForceBuild {
 		if has, err := p.isBuilt(ctx, image); has || err != nil {
 			return err
@@ -198,11 +205,12 @@ func (p *Provider) buildService(ctx context.Context, spec sandbox.Spec, project 
 		return err
 	}
 	p.log.Info("building image", "image", image, "service", service)
-	err := p.plugin.Build(ctx, files, service)
-	if err == nil {
-		p.noted(p.ledger.note(entry{Name: image}))
-	}
-	if err != nil && !networkTrouble(err) {
+	err := p.plugin.Build(ctx, files, service, out)
+	switch {
+	case err == nil:
+		_, err = p.isBuilt(ctx, image)
+		return err
+	case !networkTrouble(err):
 		return fmt.Errorf("%w: %w", sandbox.ErrBuild, err)
 	}
 	return err

@@ -22,6 +22,7 @@ import (
 // needPlugin skips a test where `docker compose` is not there.
 func needPlugin(t testing.TB) {
 	t.Helper()
+	notPodman(t, "health checks of services are not carried out")
 	if err := exec.CommandContext(t.Context(), "docker", "compose", "version").Run(); err == nil {
 		return
 	}

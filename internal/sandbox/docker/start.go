@@ -79,7 +79,7 @@ func (b *box) connect(ctx context.Context, spec sandbox.Spec) error {
 // make makes the image ready and the container of it: once more if the image was pruned in between.
 func (p *Provider) make(ctx context.Context, spec sandbox.Spec) (*box, error) {
 	for again := false; ; again = true {
-		image, err := p.image(ctx, spec.Image)
+		image, err := p.image(ctx, spec.Image, spec.BuildLog)
 		if err != nil {
 			return nil, err
 		}
@@ -171,6 +171,7 @@ func containerConfig(spec sandbox.Spec, image string) *container.Config {
 		Env:         env,
 		WorkingDir:  spec.Workdir,
 		Labels:      labels,
+		StopTimeout: new(int),                                        // podman waits that long before it kills; nothing here wants to be asked
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, // the task's own is run by the trial
 	}
 }

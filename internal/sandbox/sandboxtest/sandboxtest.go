@@ -67,6 +67,9 @@ func Run(t *testing.T, c Config) {
 		groups["reach"] = s.reachCases()
 		groups["programs"] = s.programCases()
 		groups["build"] = s.buildCases()
+		if c.Builds {
+			groups["builds"] = s.sharedBuildCases()
+		}
 		groups["terminal"] = s.terminalCases()
 		groups["heavy"] = s.heavyCases()
 	}
