@@ -39,20 +39,20 @@ func TestOnTheBridgePoliciesAreSwitchedUntilOneNeedsALink(t *testing.T) {
 	}
 	host, _, _ := net.SplitHostPort(other)
 	for _, step := range []struct {
-		policy        sandbox.Network
-		bridge, other bool
+		policy sandbox.Network
+		want   map[string]bool
 	}{
-		{sandbox.Network{Mode: sandbox.NetworkPublic}, true, false}, // the tests' engine does not forward
-		{sandbox.Network{Mode: sandbox.NetworkNone}, false, false},
-		{sandbox.Network{Mode: sandbox.NetworkPublic}, true, false},
-		{sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{host}}, false, true},
-		{sandbox.Network{Mode: sandbox.NetworkNone}, false, false},
-		{sandbox.Network{Mode: sandbox.NetworkPublic}, false, true},
+		{sandbox.Network{Mode: sandbox.NetworkPublic}, map[string]bool{bridge: true}}, // not every engine forwards to the other
+		{sandbox.Network{Mode: sandbox.NetworkNone}, map[string]bool{bridge: false, other: false}},
+		{sandbox.Network{Mode: sandbox.NetworkPublic}, map[string]bool{bridge: true}},
+		{sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{host}}, map[string]bool{bridge: false, other: true}},
+		{sandbox.Network{Mode: sandbox.NetworkNone}, map[string]bool{bridge: false, other: false}},
+		{sandbox.Network{Mode: sandbox.NetworkPublic}, map[string]bool{bridge: false, other: true}},
 	} {
 		if err := sb.SetNetwork(t.Context(), step.policy); err != nil {
 			t.Fatal(err)
 		}
-		for addr, want := range map[string]bool{bridge: step.bridge, other: step.other} {
+		for addr, want := range step.want {
 			if got := reaches(t, sb, addr); got != want {
 				t.Errorf("with %v %s is reached: %v, want %v", step.policy, addr, got, want)
 			}
