@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -168,4 +169,15 @@ func TestAResultThatIsNoJSONIsNotServedAsSuch(t *testing.T) {
 	j := r.withFiles(map[string]string{"result.json": `{"a"`, "agent/trajectory.json": "<script>"})
 	contains(t, r.refuses(409, "GET", "/trials/"+j.ID+"/result", nil), "not JSON")
 	contains(t, r.refuses(409, "GET", "/trials/"+j.ID+"/trajectory", nil), "not JSON")
+}
+
+func TestLogsOfEveryStepAreTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	j := r.withFiles(map[string]string{"steps/one/agent/oracle.txt": "first\n", "steps/two/agent/oracle.txt": "second\n", "trial.log": "began\n"})
+	got := do[structuredLogs](r, "GET", "/trials/"+j.ID+"/logs/structured", nil)
+	want := []namedLog{{"steps/one/agent/oracle.txt", "first\n"}, {"steps/two/agent/oracle.txt", "second\n"}, {"trial.log", "began\n"}}
+	if got.Agent.Oracle != nil || !slices.Equal(got.Other, want) {
+		t.Errorf("logs are %+v", got)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"oddish/internal/result"
 )
 
 // structuredLogs is the logs of an attempt sorted by who wrote them.
@@ -48,10 +50,12 @@ func (s *Server) structuredLogs(ctx context.Context, in *AttemptInput) (*structu
 	return &structuredOutput{Body: out}, nil
 }
 
-// add puts a log in its place.
+// add puts a log in its place. Those of steps are told by their paths, since each step has all of them.
 func (l *structuredLogs) add(p, text string) {
 	folder := path.Base(path.Dir(p))
 	switch base := path.Base(p); {
+	case strings.HasPrefix(p, result.StepsDir+"/"):
+		l.Other = append(l.Other, namedLog{Name: p, Content: text})
 	case base == "oracle.txt":
 		l.Agent.Oracle = &text
 	case base == "stdout.txt" && folder == "setup":
