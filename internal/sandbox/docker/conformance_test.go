@@ -12,8 +12,12 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	p := newProvider(t)
+	if err := p.Check(t.Context()); err != nil { // finds out what it can claim
+		t.Fatal(err)
+	}
 	sandboxtest.Run(t, sandboxtest.Config{
-		Provider:   newProvider(t),
+		Provider:   p,
 		Image:      sandbox.Image{Reference: baseImage},
 		Other:      func(t testing.TB) sandbox.Provider { return newProvider(t) },
 		PublicAddr: bridgeAddr,
