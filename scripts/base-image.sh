@@ -37,6 +37,7 @@ make_archive() {
 	[[ -n $url ]] || unavailable "apt has no Debian mirror configured"
 	root=$(mktemp -d)
 	trap "rm -rf '$root'" EXIT
+	chmod 755 "$root" # it is /, also for engines that keep its mode
 	debootstrap --variant=minbase --include="$packages" bookworm "$root" "$url" >"$log" 2>&1 ||
 		unavailable "debootstrap failed: $(tail -n 1 "$log")"
 	rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*

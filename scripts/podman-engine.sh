@@ -54,13 +54,16 @@ configure() {
 	CONF
 }
 
+# Left to itself, podman may copy whole images where layers could be had.
+driver=overlay
+
 podman_here() {
-	CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/data" --runroot "$dir/run" --tmpdir "$dir/tmp" "$@"
+	CONTAINERS_CONF=$dir/containers.conf podman --storage-driver "$driver" --root "$dir/data" --runroot "$dir/run" --tmpdir "$dir/tmp" "$@"
 }
 
 launch() {
 	# Programs of its write to the folder that it was started in.
-	(cd "$dir" && CONTAINERS_CONF=$dir/containers.conf exec setsid podman --root "$dir/data" --runroot "$dir/run" --tmpdir "$dir/tmp" \
+	(cd "$dir" && CONTAINERS_CONF=$dir/containers.conf exec setsid podman --storage-driver "$driver" --root "$dir/data" --runroot "$dir/run" --tmpdir "$dir/tmp" \
 		system service --time=0 "$host" >>"$dir/podman.log" 2>&1 </dev/null) &
 	local pid=$! _
 	echo "$pid" >"$dir/podman.pid"

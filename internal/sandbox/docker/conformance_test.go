@@ -11,9 +11,13 @@ import (
 // Harbor test list #25
 func TestConformance(t *testing.T) {
 	t.Parallel()
+	p := newProvider(t)
+	if err := p.Check(t.Context()); err != nil { // finds out what it can claim
+		t.Fatal(err)
+	}
 	public := machine.Other(t)
 	sandboxtest.Run(t, sandboxtest.Config{
-		Provider:   newProvider(t),
+		Provider:   p,
 		Image:      sandbox.Image{Reference: baseImage},
 		Other:      func(t testing.TB) sandbox.Provider { return newProvider(t) },
 		PublicAddr: func(testing.TB) string { return public },

@@ -74,6 +74,7 @@ type Provider struct {
 	minFree int64                  // Config.MinFree
 	ledger  ledger                 // of Config.Dir
 	gpus    atomic.Bool            // the engine can give them, as Check has found
+	limits  atomic.Pointer[limits] // as Check has found; nil: those of an engine with root
 	images  flight.Group[struct{}] // one pull or build of an image at a time
 	builds  *semaphore.Weighted    // buildsAtOnce
 	asking  sync.Mutex             // guards told
@@ -115,8 +116,12 @@ func New(c Config) (*Provider, error) {
 // Kind is "docker".
 func (p *Provider) Kind() string { return Kind }
 
-// Capabilities of containers. Whether there are GPUs is known once Check was called.
+// Capabilities of containers. Whether there are GPUs, and limits that do not hold, is known once Check was called.
 func (p *Provider) Capabilities() sandbox.Capabilities {
+	held := p.limits.Load()
+	if held == nil {
+		held = &limits{cpu: true, memory: true}
+	}
 	return sandbox.Capabilities{
 		Images:         true,
 		Build:          true,
@@ -126,8 +131,8 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 		DynamicNetwork: true,
 		ServiceAddr:    serviceAddr,
 		Programs:       true,
-		CPULimit:       true,
-		MemoryLimit:    true,
+		CPULimit:       held.cpu,
+		MemoryLimit:    held.memory,
 		GPUs:           p.gpus.Load(),
 		Isolation:      1,
 	}
@@ -157,6 +162,11 @@ func (p *Provider) Check(ctx context.Context) error {
 		return fmt.Errorf("docker at %s does not say what it can do: %w", host, err)
 	}
 	p.gpus.Store(hasGPUs(info.Info))
+	held, err := p.enforced(ctx, info.Info)
+	if err != nil {
+		return fmt.Errorf("docker at %s does not say what it can do: %w", host, err)
+	}
+	p.limits.Store(&held)
 	return nil
 }
 

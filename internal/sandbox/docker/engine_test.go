@@ -60,3 +60,17 @@ func TestAnEngineThatIsTooOldIsToldApartFromOneThatIsAway(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func TestLimitsAreClaimedWhereTheEngineHasThem(t *testing.T) {
+	t.Parallel()
+	for info, want := range map[string][2]bool{
+		`{"MemoryLimit": true, "CpuCfsQuota": true}`:  {true, true},
+		`{"MemoryLimit": true, "CpuCfsQuota": false}`: {false, true},
+		`{}`: {false, false}, // docker without root, and without control groups
+	} {
+		can := newFakeEngine(t, info).provider.Capabilities()
+		if got := [2]bool{can.CPULimit, can.MemoryLimit}; got != want {
+			t.Errorf("%s: claimed %v, want %v", info, got, want)
+		}
+	}
+}
