@@ -21,7 +21,7 @@ import (
 func sandboxKinds() []string { return []string{"docker", "builtin", "fake"} }
 
 // checkTimeout bounds how long a provider may take to say whether it works here.
-const checkTimeout = 10 * time.Second
+const checkTimeout = 30 * time.Second
 
 // machine is where sandboxes keep what is theirs.
 type machine struct {

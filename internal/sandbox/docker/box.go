@@ -31,7 +31,11 @@ func (b *box) Stop(ctx context.Context) error {
 	}
 	companion := make(chan error, 1)
 	go func() { companion <- b.p.remove(ctx, companionName(b.id)) }()
-	return errors.Join(b.p.remove(ctx, b.id), <-companion)
+	err := b.p.remove(ctx, b.id)
+	if <-companion != nil { // it ends by itself when the container does, and some engines stumble over that
+		err = errors.Join(err, b.p.remove(ctx, companionName(b.id)))
+	}
+	return err
 }
 
 // remove kills a container and removes it, if it is there.

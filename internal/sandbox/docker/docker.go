@@ -138,14 +138,19 @@ func (p *Provider) Capabilities() sandbox.Capabilities {
 	}
 }
 
-// checkTimeout bounds the question whether an engine answers.
-const checkTimeout = 5 * time.Second
+// checkTimeout bounds the question whether an engine answers, askTimeout those about what it can do, which take podman seconds.
+const (
+	checkTimeout = 5 * time.Second
+	askTimeout   = 20 * time.Second
+)
 
 // Check says why no containers can be started: no engine answers, or it runs no Linux containers.
 func (p *Provider) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	ping, err := p.engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	first, end := context.WithTimeout(ctx, checkTimeout)
+	defer end()
+	ping, err := p.engine.Ping(first, client.PingOptions{NegotiateAPIVersion: true})
 	host := p.engine.DaemonHost()
 	switch {
 	case errors.Is(err, os.ErrPermission):

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/moby/moby/api/types/build"
 	"github.com/moby/moby/api/types/system"
@@ -63,7 +62,7 @@ func (t *traits) arguments() map[string]string {
 
 // room is sandbox.ErrDiskFull where too little is free on the disk of an engine on this machine.
 func (p *Provider) room(ctx context.Context) error {
-	if p.minFree == 0 || !strings.HasPrefix(p.engine.DaemonHost(), "unix://") {
+	if p.minFree == 0 || !p.local {
 		return nil
 	}
 	engine, err := p.ask(ctx)
