@@ -163,7 +163,7 @@ func validateTask(trials []api.Trial, pages string) validatedTask {
 				continue
 			}
 			into.Runs++
-			if t.Status == api.StatusSuccess && t.Reward != nil && *t.Reward == want.want {
+			if t.Status == api.StatusSuccess && rewarded(t, want.want) {
 				into.Right++
 				continue
 			}
@@ -184,6 +184,19 @@ func validateTask(trials []api.Trial, pages string) validatedTask {
 		v.Verdict = verdictFlaky
 	}
 	return v
+}
+
+// rewarded reports whether a trial has that reward, or each of its rewards is, where none of several is called so.
+func rewarded(t api.Trial, want float64) bool {
+	if t.Reward != nil {
+		return *t.Reward == want
+	}
+	for _, r := range t.Rewards {
+		if r != want {
+			return false
+		}
+	}
+	return len(t.Rewards) > 0
 }
 
 // notRight counts the tasks with another verdict than ok.

@@ -51,5 +51,5 @@ func (r *record) useImage(img *image.Image, own map[string]string) {
 	if c.WorkingDir != "" {
 		r.Workdir = filepath.Clean("/" + c.WorkingDir)
 	}
-	r.User, r.Root, r.Image = c.User, img.Root, img.Digest
+	r.User, r.Root, r.Image, r.Entrypoint = c.User, img.Root, img.Digest, c.Entrypoint
 }

@@ -132,6 +132,36 @@ func TestASandboxIsAsItsImageSays(t *testing.T) {
 	want(t, again, `[ -e /etc/passwd ] && [ ! -e /bin/new ] && echo untouched`, "untouched")
 }
 
+func TestAnEntrypointIsRunBesideTheCommands(t *testing.T) {
+	t.Parallel()
+	for name, entrypoint := range map[string][]string{
+		"one that goes on with its command": {"sh", "-c", `echo "it's $(pwd) $*" > /tmp/said; exec "$@"`, "sh"},
+		"one that ends":                     {"sh", "-c", `echo "it's $(pwd) $*" > /tmp/said; exit 3`, "sh"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, ref := withImages(t, v1.Config{Entrypoint: entrypoint, Cmd: []string{"not", "this"}, WorkingDir: "/srv"})
+			sb, err := p.Start(t.Context(), sandbox.Spec{Name: "entrypoint", Owner: "test", Image: sandbox.Image{Reference: ref}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := sb.Stop(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			})
+			var out strings.Builder
+			script := `n=0; until [ -s /tmp/said ] || [ $n = 100 ]; do n=$((n + 1)); sleep 0.1; done; cat /tmp/said`
+			if code, err := sb.Exec(t.Context(), sandbox.Command{Script: script, Stdout: &out}); err != nil || code != 0 {
+				t.Fatal(code, err)
+			}
+			if want := "it's /srv sh -c trap"; !strings.HasPrefix(out.String(), want) {
+				t.Errorf("got %q, want it to begin with %q", out.String(), want)
+			}
+		})
+	}
+}
+
 func TestImagesThatCannotBeHad(t *testing.T) {
 	t.Parallel()
 	p, ref := withImages(t, v1.Config{})

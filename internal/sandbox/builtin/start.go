@@ -68,6 +68,11 @@ func (p *Provider) startAnyhow(ctx context.Context, spec sandbox.Spec) (sandbox.
 		return nil, ctx.Err()
 	}
 	s, err := p.start(ctx, id, rec)
+	if err == nil {
+		if err = s.runEntrypoint(ctx); err != nil {
+			err = s.giveUp(ctx, err)
+		}
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -93,16 +98,17 @@ func (p *Provider) start(ctx context.Context, id string, rec record) (*box, erro
 		s.status, err = dir.readStatus()
 	}
 	if err != nil {
-		err = withLog(err, dir)
-		// Not under ctx, which may be why.
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-		defer cancel()
-		if e := s.remove(clean, false); e != nil {
-			err = errors.Join(err, e)
-		}
-		return nil, err
+		return nil, s.giveUp(ctx, withLog(err, dir))
 	}
 	return s, nil
+}
+
+// giveUp removes a sandbox that could not be started because of err, and gives it.
+func (s *box) giveUp(ctx context.Context, err error) error {
+	// Not under ctx, which may be why.
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, s.remove(clean, false))
 }
 
 // prepare makes the state folder, whole and locked, under its final name.

@@ -50,6 +50,8 @@ type record struct {
 	// Root is the folder of the image's root file system, and Image its digest; empty: this machine's own tools.
 	Root  string `json:"root,omitempty"`
 	Image string `json:"image,omitempty"`
+	// Entrypoint is the image's, run beside the commands; empty: it has none.
+	Entrypoint []string `json:"entrypoint,omitempty"`
 
 	Resources     sandbox.Resources `json:"resources"`
 	Network       sandbox.Network   `json:"network"`
