@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/sentry/control"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -25,6 +26,18 @@ const parallelBuilds = 2
 
 // buildStorage bounds what one RUN may write, in bytes.
 const buildStorage = 64 << 30
+
+// exitKilled is the exit status of a RUN that used more memory than it may.
+const exitKilled = 137
+
+// buildMemory bounds what one RUN may use, in bytes: all that are carried out at once leave a quarter of this machine's memory. 0: it is not known.
+func buildMemory() int64 {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit) / 4 * 3 / parallelBuilds
+}
 
 // exitNotRun is the exit status of a RUN that could not begin, as of a shell.
 const exitNotRun = 126
@@ -94,6 +107,10 @@ func (r runner) Run(ctx context.Context, img image.Image, c imagebuild.Command) 
 		_, _ = fmt.Fprintln(c.Output, err)
 		return exitNotRun, nil, nil
 	}
+	if errors.Is(err, sandbox.ErrOutOfMemory) { // another try would use as much
+		_, _ = fmt.Fprintln(c.Output, err)
+		return exitKilled, nil, nil
+	}
 	if err != nil || exit != 0 {
 		return exit, nil, err
 	}
@@ -106,7 +123,7 @@ func (r runner) start(ctx context.Context, img image.Image, c imagebuild.Command
 	if err != nil {
 		return nil, err
 	}
-	spec := sandbox.Spec{Name: "build", Resources: sandbox.Resources{StorageBytes: buildStorage}}
+	spec := sandbox.Spec{Name: "build", Resources: sandbox.Resources{StorageBytes: buildStorage, MemoryBytes: r.p.buildMemory}}
 	if c.NoNetwork {
 		spec.Network.Mode = sandbox.NetworkNone
 	}

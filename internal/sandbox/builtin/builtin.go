@@ -26,6 +26,8 @@ type Provider struct {
 	images  *image.Store
 	starts  chan struct{} // holds a token for each sandbox being started
 	builds  chan struct{} // the same for images being built
+	// buildMemory is how many bytes a RUN may use.
+	buildMemory int64
 }
 
 var _ sandbox.Provider = (*Provider)(nil)
@@ -43,14 +45,15 @@ func New(c Config) (*Provider, error) {
 		return nil, fmt.Errorf("builtin sandbox: %w", err)
 	}
 	p := &Provider{
-		dir:     dir,
-		hide:    append([]string{dir}, c.Hide...),
-		log:     c.Log,
-		minFree: c.MinFree,
-		cgroups: cgroupsUsable(),
-		images:  c.Images,
-		starts:  make(chan struct{}, 2*runtime.NumCPU()),
-		builds:  make(chan struct{}, parallelBuilds),
+		dir:         dir,
+		hide:        append([]string{dir}, c.Hide...),
+		log:         c.Log,
+		minFree:     c.MinFree,
+		buildMemory: buildMemory(),
+		cgroups:     cgroupsUsable(),
+		images:      c.Images,
+		starts:      make(chan struct{}, 2*runtime.NumCPU()),
+		builds:      make(chan struct{}, parallelBuilds),
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -217,3 +217,21 @@ func TestABuiltImageThatIsTakenAgainCountsAsUsed(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 }
+
+func TestARunOfABuildThatUsesTooMuchMemoryFailsTheBuild(t *testing.T) {
+	t.Parallel()
+	p, _ := withImages(t, v1.Config{})
+	if !p.cgroups {
+		t.Skip("there are no control groups here")
+	}
+	p.buildMemory = 256 << 20
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM debian:bookworm-slim\nRUN head -c 2G /dev/zero | tail -c 1G >/dev/null\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	_, err := p.built(t.Context(), sandbox.Image{Context: dir, Digest: "memory-of-builds"}, &out)
+	if !errors.Is(err, sandbox.ErrBuild) || !strings.Contains(err.Error(), "Dockerfile:2") || !strings.Contains(out.String(), "out of memory") {
+		t.Errorf("got %v, was told %q", err, out.String())
+	}
+}
