@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
 time=${1:-1m}
 for package in ${2:-$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u)}; do
-	for test in $(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' "$package" | awk '{print $2}' | sort -u); do
+	for test in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$package"/*_test.go | awk '{print $2}' | sort -u); do
 		echo "== $package $test"
 		go test "./$package" -run XXX -fuzz "^$test\$" -fuzztime "$time" -fuzzminimizetime 100x | tail -n 2
 	done

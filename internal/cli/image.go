@@ -125,10 +125,19 @@ func (a *App) listImages(list []sandbox.ImageInfo, asJSON bool) error {
 	columns := []column{{title: "IMAGE", least: 20, middle: true}, {title: "DIGEST", least: 12}, {title: "SIZE", right: true}, {title: "USED"}}
 	var rows [][]string
 	for _, s := range shown {
-		rows = append(rows, []string{strings.Join(s.Names, ", "), shortDigest(s.Digest), sizeText(s.Size), s.Used.Local().Format("2006-01-02 15:04")})
+		rows = append(rows, []string{fewNames(s.Names), shortDigest(s.Digest), sizeText(s.Size), s.Used.Local().Format("2006-01-02 15:04")})
 	}
 	out.line(renderTable(out.width, columns, rows))
 	return nil
+}
+
+// fewNames fits a row: all names are in the JSON.
+func fewNames(names []string) string {
+	const most = 2
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 func nonNilNames(names []string) []string {

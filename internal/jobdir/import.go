@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"oddish/api"
+	"oddish/client"
 	"oddish/internal/tarball"
 )
 
@@ -66,7 +68,9 @@ func Import(ctx context.Context, t Target, j Job, o ImportOptions) (Imported, er
 		return im.done, err
 	}
 	for _, trial := range trials {
-		if err := im.trial(ctx, trial); err != nil {
+		if err := im.trial(ctx, trial); refused(err) {
+			im.leaveOut(trial.folder, "the server refuses it: "+err.Error())
+		} else if err != nil {
 			return im.done, fmt.Errorf("trial %s: %w", trial.folder, err)
 		}
 		if o.Report != nil {
@@ -74,6 +78,12 @@ func Import(ctx context.Context, t Target, j Job, o ImportOptions) (Imported, er
 		}
 	}
 	return im.done, nil
+}
+
+// refused reports whether the server will never take the trial.
+func refused(err error) bool {
+	status := client.StatusOf(err)
+	return status == http.StatusBadRequest || status == http.StatusUnprocessableEntity
 }
 
 type importer struct {

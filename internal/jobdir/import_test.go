@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"oddish/api"
+	"oddish/client"
 	"oddish/internal/tarball"
 )
 
@@ -207,6 +208,21 @@ func TestAnImportGoesOnAndBringsWhatChanged(t *testing.T) {
 	done := importAll(t, target, dir)
 	if done.Changed != 1 || done.New != 0 || done.Unchanged != 4 || !slices.Equal(done.Former, []string{"slow__abcdef2"}) {
 		t.Errorf("did %+v", done)
+	}
+}
+
+func TestWhatTheServerWillNeverTakeIsListedAndTheRestImported(t *testing.T) {
+	t.Parallel()
+	dir, target := copyJob(t), newTarget()
+	target.fail["slow__abcdef2"] = &client.Error{Method: "POST", URL: "/x", Status: 400, Detail: "task_name is empty"}
+	done := importAll(t, target, dir)
+	if done.New != 5 || len(target.trials) != 5 {
+		t.Errorf("did %+v", done)
+	}
+	if !slices.ContainsFunc(done.LeftOut, func(l LeftOut) bool {
+		return l.Path == "slow__abcdef2" && strings.Contains(l.Reason, "task_name is empty")
+	}) {
+		t.Errorf("left out %+v", done.LeftOut)
 	}
 }
 
