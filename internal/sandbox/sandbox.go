@@ -203,7 +203,8 @@ type Services interface {
 const ProgramsDir = "/oddish/programs"
 
 // Image says what the root file system is made of: exactly one of Host, Reference and Context,
-// except that Context may accompany Reference (used when ForceBuild).
+// except that Context may accompany Reference (used when ForceBuild). An image's ENTRYPOINT is run beside all commands, from the start, and is given a command
+// that lasts as long as the sandbox; its CMD is not run.
 type Image struct {
 	Host       bool   // this machine's own tools, read-only, secrets hidden
 	Reference  string // name[:tag][@digest] of a prebuilt image
