@@ -179,7 +179,14 @@ func (l *ledger) nowIf(condition bool) *int64 {
 }
 
 // recount sets a tally anew from its trials: where a reward is taken back, subtracting it would leave a rounding error.
+//
+// The row is locked by a statement of its own. PostgreSQL shows a statement what was there at its beginning, and one that had to wait for the row would
+// count the trials as they were before the transaction that it waited for.
 func (l *ledger) recount(ctx context.Context, key pair) error {
+	lock := "SELECT 1 FROM tallies WHERE experiment_id = $1 AND task_id = $2" + l.db.ForUpdate()
+	if _, err := l.tx.ExecContext(ctx, lock, key.experimentID, key.taskID); err != nil {
+		return err
+	}
 	const query = `UPDATE tallies SET (queued, running, retrying, success, failed, cancelled, rewarded, passed, reward_sum, started_at, finished_at) = (
 			SELECT COALESCE(SUM(CASE WHEN j.state = 'queued' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN j.state = 'running' THEN 1 ELSE 0 END), 0),
 				COALESCE(SUM(CASE WHEN j.state = 'retrying' THEN 1 ELSE 0 END), 0), COALESCE(SUM(CASE WHEN j.state = 'success' THEN 1 ELSE 0 END), 0),

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -305,4 +306,51 @@ func TestACancelWithoutNotificationIsFoundInHalfAMinute(t *testing.T) {
 			t.Errorf("told %q after %v, %v", ids, time.Since(start), err)
 		}
 	})
+}
+
+// A retry sets a tally anew from its trials. What another server has counted meanwhile, and what waits for that, must be in it.
+func TestARetryCountsWhatAnotherServerHasJustEnded(t *testing.T) {
+	one, two := servers(t)
+	failed := one.add("x", "gpt-5", 1)[0]
+	one.finish(one.claimOne(), failure(api.ClassPermanent))
+	waiting := one.add("x", "gpt-5", 1)[0]
+
+	begun, end, ended := make(chan int), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- two.db.Tx(t.Context(), func(tx *sql.Tx) error {
+			var pid int
+			if err := tx.QueryRowContext(t.Context(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+				return err
+			}
+			for _, statement := range []string{
+				"UPDATE jobs SET state = 'cancelled', ready = 0, finished_at = 1 WHERE id = $1",
+				"UPDATE tallies SET queued = queued - 1, cancelled = cancelled + 1 WHERE task_id = (SELECT task_id FROM jobs WHERE id = $1)",
+			} {
+				if _, err := tx.ExecContext(t.Context(), statement, waiting); err != nil {
+					return err
+				}
+			}
+			begun <- pid
+			<-end
+			return nil
+		})
+	}()
+	pid := within(t, "the other server's change", begun)
+	retried := make(chan error, 1)
+	go func() {
+		_, err := one.RetryMany(t.Context(), RetryFilter{TrialIDs: []string{failed}})
+		retried <- err
+	}()
+	for blocked := 0; blocked == 0; {
+		if err := one.db.Read().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))", pid).Scan(&blocked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(end)
+	for what, done := range map[string]chan error{"the other server's change": ended, "the retry": retried} {
+		if err := within(t, what, done); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	checkTallies(t, one.db)
 }
