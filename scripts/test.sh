@@ -73,11 +73,18 @@ postgres() {
 		missing "the tests on PostgreSQL: none could be started (the reason is above)"
 		return
 	fi
-	ODDISH_TEST_POSTGRES=$url go test ./internal/store/... ./internal/queue/... ./internal/server/... ./internal/backup
+	export ODDISH_TEST_POSTGRES=$url
+	# Chaos waits more than it works: the others run beside it.
+	go test ./test/chaos -run PostgreSQL >"$scratch/chaos.log" 2>&1 &
+	local chaos=$! failed=0
+	go test ./internal/store/... ./internal/queue/... ./internal/server/... ./internal/backup || failed=1
 	say several servers on PostgreSQL
-	ODDISH_TEST_POSTGRES=$url go test ./test/e2e -run Servers
+	go test ./test/e2e -run Servers || failed=1
 	say chaos on PostgreSQL
-	ODDISH_TEST_POSTGRES=$url go test ./test/chaos -run PostgreSQL
+	wait "$chaos" || failed=1
+	cat "$scratch/chaos.log"
+	unset ODDISH_TEST_POSTGRES
+	return $failed
 }
 
 unit() {
