@@ -334,7 +334,7 @@ func TestServicesAreLimitedToHosts(t *testing.T) {
 	}
 	host, _, _ := net.SplitHostPort(other)
 	listed := sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{host}}
-	reached := func(sb sandbox.Sandbox, want bool) {
+	reached := func(t *testing.T, sb sandbox.Sandbox, want bool) {
 		t.Helper()
 		services, _ := sandbox.As[sandbox.Services](sb)
 		web, err := services.Service(t.Context(), "web")
@@ -348,14 +348,15 @@ func TestServicesAreLimitedToHosts(t *testing.T) {
 		}
 	}
 	t.Run("from the start", func(t *testing.T) {
+		t.Parallel()
 		spec := project(t, "services:"+sidecar, nil)
 		spec.Network = listed
 		sb := start(t, p, spec)
-		reached(sb, true)
+		reached(t, sb, true)
 		if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{"example.com"}}); err != nil {
 			t.Fatal(err)
 		}
-		reached(sb, false)
+		reached(t, sb, false)
 		logger, _ := sandbox.As[sandbox.NetworkLogger](sb)
 		var log bytes.Buffer
 		if err := logger.NetworkLog(t.Context(), &log); err != nil || !strings.Contains(log.String(), `"address":"`+host+`"`) {
@@ -367,16 +368,17 @@ func TestServicesAreLimitedToHosts(t *testing.T) {
 		}
 	})
 	t.Run("for a phase", func(t *testing.T) {
+		t.Parallel()
 		sb := start(t, p, project(t, "services:"+sidecar, nil))
-		reached(sb, false) // the tests' engine does not forward
+		reached(t, sb, false) // the tests' engine does not forward
 		if err := sb.SetNetwork(t.Context(), listed); err != nil {
 			t.Fatal(err)
 		}
-		reached(sb, true)
+		reached(t, sb, true)
 		if err := sb.SetNetwork(t.Context(), sandbox.Network{Mode: sandbox.NetworkNone}); err != nil {
 			t.Fatal(err)
 		}
-		reached(sb, false)
+		reached(t, sb, false)
 		if err := sb.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
