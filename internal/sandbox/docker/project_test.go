@@ -305,9 +305,10 @@ func TestConformanceOfProjects(t *testing.T) {
 			t.Parallel()
 			spec := project(t, file, nil)
 			sandboxtest.Run(t, sandboxtest.Config{
-				Provider: ofProject{newProvider(t), spec.Compose},
-				Image:    spec.Image,
-				Other:    func(t testing.TB) sandbox.Provider { return newProvider(t) },
+				Provider:   ofProject{newProvider(t), spec.Compose},
+				Image:      spec.Image,
+				Other:      func(t testing.TB) sandbox.Provider { return newProvider(t) },
+				LogsListed: true,
 			})
 		})
 	}

@@ -162,7 +162,11 @@ func (s *suite) allowNames(t *testing.T) {
 }
 
 func (s *suite) networkLog(t *testing.T) {
-	sb := s.start(t, func(spec *sandbox.Spec) { spec.Network.Mode = sandbox.NetworkNone })
+	policy := sandbox.Network{Mode: sandbox.NetworkNone}
+	if s.LogsListed {
+		policy = sandbox.Network{Mode: sandbox.NetworkAllowlist, Hosts: []string{"example.com"}}
+	}
+	sb := s.start(t, func(spec *sandbox.Spec) { spec.Network = policy })
 	logger, can := sb.(sandbox.NetworkLogger)
 	if !can {
 		t.Skip("not offered")

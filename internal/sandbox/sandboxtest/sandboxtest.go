@@ -39,6 +39,8 @@ type Config struct {
 	PublicAddr func(testing.TB) string
 	// Builds: Dockerfiles are built, on an image debian:bookworm-slim that is there. NoBuildKit: but not those in BuildKit's extension of the language.
 	Builds, NoBuildKit bool
+	// LogsListed: what is tried is logged under allowlists alone.
+	LogsListed bool
 }
 
 // suite is a run of the suite; its methods are the cases, a file for each subject.
