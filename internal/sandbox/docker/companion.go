@@ -188,23 +188,25 @@ func (b *box) useLinkNames(ctx context.Context) error {
 	script := fmt.Sprintf(`own=$(grep '^nameserver 127\.0\.0\.11' /etc/resolv.conf); { [ -z "$own" ] || echo "$own"; echo nameserver %s; } >/etc/resolv.conf`, link.NameServer)
 	var said bytes.Buffer
 	status, err := b.Exec(ctx, sandbox.Command{Label: "network", Script: script, User: "0", Dir: "/", Stdout: &said, Stderr: &said})
-	if err == nil && status != 0 {
-		err = fmt.Errorf("status %d: %s", status, strings.TrimSpace(said.String()))
-	}
-	if err != nil {
+	if err := failed(status, err, said.String()); err != nil {
 		return fmt.Errorf("set the container's name server: %w", err)
 	}
 	return nil
+}
+
+// failed makes an error of an exit status that is not 0.
+func failed(status int, err error, said string) error {
+	if err == nil && status != 0 {
+		err = fmt.Errorf("status %d: %s", status, strings.TrimSpace(said))
+	}
+	return err
 }
 
 // tellLink asks the companion for a policy.
 func (b *box) tellLink(ctx context.Context, policy sandbox.Network) error {
 	var said bytes.Buffer
 	status, err := b.p.command(ctx, companionName(b.id), append([]string{relayPath}, link.Set(policy)...), &said)
-	if err == nil && status != 0 {
-		err = fmt.Errorf("status %d: %s", status, strings.TrimSpace(said.String()))
-	}
-	if err == nil {
+	if err = failed(status, err, said.String()); err == nil {
 		return nil
 	}
 	if why := b.linkFault(ctx); why != "" {

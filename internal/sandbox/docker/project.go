@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
@@ -149,12 +148,7 @@ func (s *project) ServiceLog(ctx context.Context, name string, to io.Writer) err
 	if err != nil {
 		return err
 	}
-	logs, err := s.p.engine.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true})
-	if err != nil {
-		return fmt.Errorf("log of the service %s: %w", name, err)
-	}
-	defer logs.Close()
-	if _, err := stdcopy.StdCopy(to, to, logs); err != nil {
+	if err := s.p.output(ctx, c.ID, to, to); err != nil {
 		return fmt.Errorf("log of the service %s: %w", name, err)
 	}
 	return nil
